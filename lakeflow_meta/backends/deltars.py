@@ -1,0 +1,378 @@
+"""`ControlStore` on delta-rs: control tables in a directory or object store, without a JVM.
+
+A table ``c.s.t`` lives at ``<root>/c/s/t``, so an embedded Spark session over the same root reads
+it by the same name. Every write opens the newest version, commits once, and after a lost race
+reads again and repeats. delta-rs raises one class for "somebody was first" and for "refused";
+the two are told apart by whether the table moved.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import pyarrow as pa
+from deltalake import CommitProperties, DeltaTable, QueryBuilder, write_deltalake
+from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
+from tenacity import RetryError, Retrying, retry_if_exception_type
+from tenacity.stop import stop_after_delay
+from tenacity.wait import wait_random_exponential
+
+from lakeflow_meta.control.tables import LAYOUT_VERSION, LayoutColumn, TableLayout
+from lakeflow_meta.errors import BackendError, ConflictError, NotFoundError
+from lakeflow_meta.names import TableName
+from lakeflow_meta.ports import Commit, MergeResult, Row
+from lakeflow_meta.sql import (
+    datafusion_differs,
+    datafusion_ident,
+    datafusion_same,
+    datafusion_where,
+)
+
+if TYPE_CHECKING:
+    from sqlglot import exp
+
+_T = TypeVar("_T")
+
+_RETRY_SECONDS = 60.0
+_CHECKPOINT_INTERVAL = 20
+_COMMIT_KEYS = {"timestamp", "operation", "operationParameters", "operationMetrics", "version"}
+
+_ARROW_TYPES = {
+    "STRING": pa.string(),
+    "INT": pa.int32(),
+    "BIGINT": pa.int64(),
+    "DOUBLE": pa.float64(),
+    "BOOLEAN": pa.bool_(),
+    "TIMESTAMP": pa.timestamp("us", "UTC"),
+}
+
+
+class _LostRaceError(Exception):
+    """Somebody else committed first; the write is repeated on the new version."""
+
+
+class DeltaRsStore:
+    """Control tables under one root: a local directory or an object-store URI."""
+
+    def __init__(
+        self,
+        root: Path | str,
+        *,
+        storage_options: Mapping[str, str] | None = None,
+        retry_seconds: float = _RETRY_SECONDS,
+    ) -> None:
+        self._root = str(root).rstrip("/")
+        self._storage_options = dict(storage_options or {})
+        self._retry_seconds = retry_seconds
+
+    # --- tables
+
+    def ensure(self, table: TableName, layout: TableLayout) -> bool:
+        """Create the table when it is absent, add missing trailing columns; True if it wrote."""
+        found = self._find(table)
+        if found is None:
+            return self._create(table, layout)
+        present = {field.name.lower() for field in found.schema().fields}
+        missing = [c for c in layout.columns if c.name.lower() not in present]
+        if not missing:
+            return False
+        fields = [_delta_field(column) for column in missing]
+        self._write(table, lambda handle: handle.alter.add_columns(fields))
+        return True
+
+    def _create(self, table: TableName, layout: TableLayout) -> bool:
+        try:
+            DeltaTable.create(
+                self._uri(table),
+                arrow_schema(layout),
+                name=table.name,
+                description=layout.comment,
+                configuration={
+                    "delta.checkpointInterval": str(_CHECKPOINT_INTERVAL),
+                    "lakeflow_meta.layout": str(LAYOUT_VERSION),
+                },
+                storage_options=self._storage_options or None,
+                raise_if_key_not_exists=False,
+            )
+        except (DeltaError, OSError) as error:
+            if self._find(table) is not None:
+                return False
+            raise _refused(table, error) from error
+        return True
+
+    def version(self, table: TableName) -> int | None:
+        """The current version, None when there is no such table."""
+        found = self._find(table)
+        return None if found is None else found.version()
+
+    def history(self, table: TableName) -> list[Commit]:
+        """All known commits, oldest first; times never run backwards."""
+        commits: list[Commit] = []
+        last = datetime.fromtimestamp(0, UTC)
+        for entry in reversed(self._open(table).history()):
+            last = max(last, datetime.fromtimestamp(entry["timestamp"] / 1000, UTC))
+            note = {k: str(v) for k, v in entry.items() if k not in _COMMIT_KEYS}
+            commits.append(Commit(entry["version"], last, entry["operation"], note))
+        return commits
+
+    # --- reading
+
+    def read(
+        self,
+        table: TableName,
+        *,
+        columns: Sequence[str] | None = None,
+        where: Mapping[str, Any] | None = None,
+        version: int | None = None,
+    ) -> pa.Table:
+        """Rows now, or as of a version."""
+        handle = self._open(table, version)
+        predicate = datafusion_where(where) if where else None
+        try:
+            reader = handle.scan(columns=list(columns) if columns else None, predicate=predicate)
+            return _plain(pa.RecordBatchReader.from_stream(reader).read_all())
+        except (DeltaError, OSError, ValueError) as error:
+            raise _refused(table, error) from error
+
+    def select(self, query: exp.Query, tables: Mapping[str, TableName]) -> pa.Table:
+        """Run a checked SELECT; ``tables`` says which table each name in it stands for."""
+        from lakeflow_meta.control.statements import datafusion_query
+
+        prepared = datafusion_query(query)
+        builder = QueryBuilder()
+        for name in prepared.tables:
+            builder = builder.register(name, self._open(tables[name]))
+        try:
+            result = builder.execute(prepared.text).read_all()
+        except (DeltaError, OSError, ValueError) as error:
+            raise BackendError(f"the query was refused: {error}") from error
+        found = _plain(pa.table(result))
+        return found if prepared.limit is None else found.slice(0, prepared.limit)
+
+    # --- writing
+
+    def merge(
+        self,
+        table: TableName,
+        rows: Sequence[Row],
+        *,
+        keys: Sequence[str],
+        insert_only: Sequence[str] = (),
+        touch: Sequence[str] = (),
+        scope: Mapping[str, Any] | None = None,
+        fence: str | None = None,
+        note: Mapping[str, str] | None = None,
+    ) -> MergeResult:
+        """Insert, update and remove in one transaction; see `ControlStore.merge`."""
+        if not rows and scope is None:
+            return MergeResult(version=self._open(table).version())
+        named = list(rows[0]) if rows else list(keys)
+        if any(row.keys() != rows[0].keys() for row in rows):
+            raise ValueError(f"{table}: all rows of a merge name the same columns")
+
+        def write(handle: DeltaTable) -> MergeResult:
+            source = _rows_to_arrow(handle, rows, named)
+            merger = handle.merge(
+                source,
+                predicate=datafusion_same(keys, "t", "s"),
+                source_alias="s",
+                target_alias="t",
+                commit_properties=_commit(note),
+            )
+            written = [c for c in named if c not in keys and c not in insert_only]
+            compared = [c for c in written if c not in touch and c != fence]
+            if written and rows:
+                merger = merger.when_matched_update(
+                    _assignments(written), predicate=_update_condition(compared, fence)
+                )
+            if rows:
+                merger = merger.when_not_matched_insert(_assignments(named))
+            if scope is not None:
+                merger = merger.when_not_matched_by_source_delete(datafusion_where(scope, "t"))
+            metrics = merger.execute()
+            return MergeResult(
+                inserted=metrics["num_target_rows_inserted"],
+                updated=metrics["num_target_rows_updated"],
+                removed=metrics["num_target_rows_deleted"],
+                version=handle.version(),
+            )
+
+        return self._write(table, write)
+
+    def append(
+        self, table: TableName, rows: Sequence[Row], *, note: Mapping[str, str] | None = None
+    ) -> None:
+        """Add rows; columns that a row does not name become NULL."""
+        if not rows:
+            return
+
+        def write(handle: DeltaTable) -> None:
+            names = [field.name for field in handle.schema().fields]
+            unknown = {name for row in rows for name in row} - set(names)
+            if unknown:
+                raise ValueError(f"{table} has no column {', '.join(sorted(unknown))}")
+            data = _rows_to_arrow(handle, rows, names)
+            write_deltalake(handle, data, mode="append", commit_properties=_commit(note))
+
+        self._write(table, write)
+
+    def update(
+        self,
+        table: TableName,
+        assignments: Mapping[str, exp.Expression],
+        where: exp.Expression | None,
+        *,
+        note: Mapping[str, str] | None = None,
+    ) -> int:
+        """Set columns of the rows that match; the number of rows."""
+        from lakeflow_meta.control.statements import datafusion_text
+
+        texts = {datafusion_ident(c): datafusion_text(e) for c, e in assignments.items()}
+        predicate = None if where is None else datafusion_text(where)
+
+        def write(handle: DeltaTable) -> int:
+            metrics = handle.update(
+                updates=texts, predicate=predicate, commit_properties=_commit(note)
+            )
+            return int(metrics["num_updated_rows"])
+
+        return self._write(table, write)
+
+    def delete(
+        self,
+        table: TableName,
+        where: exp.Expression | None,
+        *,
+        note: Mapping[str, str] | None = None,
+    ) -> int:
+        """Delete the rows that match; the number of rows."""
+        from lakeflow_meta.control.statements import datafusion_text
+
+        predicate = None if where is None else datafusion_text(where)
+
+        def write(handle: DeltaTable) -> int:
+            before = handle.count()
+            handle.delete(predicate, commit_properties=_commit(note))
+            return int(before - handle.count())
+
+        return self._write(table, write)
+
+    # --- inside
+
+    def _uri(self, table: TableName) -> str:
+        return "/".join((self._root, *table.key.split(".")))
+
+    def _find(self, table: TableName) -> DeltaTable | None:
+        try:
+            return self._open(table)
+        except NotFoundError:
+            return None
+
+    def _open(self, table: TableName, version: int | None = None) -> DeltaTable:
+        options = self._storage_options or None
+        try:
+            return DeltaTable(self._uri(table), version=version, storage_options=options)
+        except TableNotFoundError as error:
+            what = f"{table}" if version is None else f"version {version} of {table}"
+            raise NotFoundError(f"{what} does not exist", code="TABLE_NOT_FOUND") from error
+        except (DeltaError, OSError) as error:
+            raise _refused(table, error) from error
+
+    def _write(self, table: TableName, write: Callable[[DeltaTable], _T]) -> _T:
+        retrying = Retrying(
+            retry=retry_if_exception_type(_LostRaceError),
+            wait=wait_random_exponential(multiplier=0.02, max=1.0),
+            stop=stop_after_delay(self._retry_seconds),
+        )
+        try:
+            return retrying(self._attempt, table, write)
+        except RetryError as error:
+            raise ConflictError(
+                f"{table}: other writers were first for {self._retry_seconds:.0f} seconds"
+            ) from error
+
+    def _attempt(self, table: TableName, write: Callable[[DeltaTable], _T]) -> _T:
+        handle = self._open(table)
+        seen = handle.version()
+        try:
+            return write(handle)
+        except CommitFailedError as error:
+            if self._open(table).version() != seen:
+                raise _LostRaceError from error
+            raise _refused(table, error) from error
+        except (DeltaError, OSError, pa.ArrowException) as error:
+            raise _refused(table, error) from error
+
+
+def arrow_schema(layout: TableLayout) -> pa.Schema:
+    """The Arrow schema of a control table, comments included."""
+    return pa.schema(
+        [
+            pa.field(
+                column.name,
+                _ARROW_TYPES[column.type],
+                nullable=column.nullable,
+                metadata={"comment": column.comment},
+            )
+            for column in layout.columns
+        ]
+    )
+
+
+def _delta_field(column: LayoutColumn) -> Any:
+    from deltalake import Schema
+
+    field = pa.field(
+        column.name, _ARROW_TYPES[column.type], metadata={"comment": column.comment}
+    )
+    return Schema.from_arrow(pa.schema([field])).fields[0]
+
+
+def _rows_to_arrow(handle: DeltaTable, rows: Sequence[Row], names: Sequence[str]) -> pa.Table:
+    """Rows in the types that the table has; a value that does not fit raises ArrowException."""
+    types = {f.name: f for f in pa.schema(handle.schema().to_arrow())}
+    schema = pa.schema([types[name] for name in names])
+    return pa.table({n: _column(rows, n, schema.field(n).type) for n in names}, schema=schema)
+
+
+def _column(rows: Sequence[Row], name: str, kind: pa.DataType) -> pa.Array:
+    values = [row.get(name) for row in rows]
+    if pa.types.is_timestamp(kind) and any(v is not None and v.tzinfo is None for v in values):
+        raise ValueError(f"column {name} holds a timestamp without a time zone")
+    return pa.array(values, kind)
+
+
+def _plain(table: pa.Table) -> pa.Table:
+    """The same rows with ordinary strings and microsecond timestamps."""
+    return table.cast(pa.schema([pa.field(f.name, _plain_type(f.type)) for f in table.schema]))
+
+
+def _plain_type(kind: pa.DataType) -> pa.DataType:
+    if pa.types.is_string_view(kind) or pa.types.is_large_string(kind):
+        return pa.string()
+    if pa.types.is_timestamp(kind):
+        return pa.timestamp("us", kind.tz)
+    return kind
+
+
+def _assignments(columns: Sequence[str]) -> dict[str, str]:
+    return {datafusion_ident(c): datafusion_ident(c, "s") for c in columns}
+
+
+def _update_condition(compared: Sequence[str], fence: str | None) -> str:
+    differs = datafusion_differs(compared, "t", "s")
+    if fence is None:
+        return differs
+    recorded, offered = datafusion_ident(fence, "t"), datafusion_ident(fence, "s")
+    return f"({recorded} = {offered} - 1)"
+
+
+def _commit(note: Mapping[str, str] | None) -> CommitProperties:
+    return CommitProperties(custom_metadata=dict(note or {}))
+
+
+def _refused(table: TableName, error: Exception) -> BackendError:
+    return BackendError(f"{table}: {error}", code=type(error).__name__)

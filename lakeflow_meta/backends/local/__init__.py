@@ -1,0 +1,1 @@
+"""The embedded workspace: jobs, runs, tables and volumes in one directory."""

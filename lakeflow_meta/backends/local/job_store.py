@@ -1,0 +1,154 @@
+"""Jobs and saved queries of the embedded workspace, kept in ``workspace.db``."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from lakeflow_meta.backends.local.api_settings import changed_settings, new_settings
+from lakeflow_meta.backends.local.workspace_db import WorkspaceDb
+from lakeflow_meta.errors import NotFoundError
+from lakeflow_meta.ports import Clock, LiveJob, utc_now
+
+# The codes of the REST API: https://docs.databricks.com/api/workspace (Error codes).
+MISSING = "RESOURCE_DOES_NOT_EXIST"
+
+
+@dataclass(frozen=True, slots=True)
+class SavedQuery:
+    """A query as the Queries API keeps it; inline SQL of a task is saved as one."""
+
+    query_id: str
+    display_name: str
+    query_text: str
+    warehouse_id: str
+
+
+class JobStore:
+    """The Jobs API's create, get, list, update and delete. Every call is one transaction."""
+
+    def __init__(self, database: WorkspaceDb, clock: Clock = utc_now) -> None:
+        self._database = database
+        self._clock = clock
+
+    def list_jobs(self) -> Iterator[LiveJob]:
+        """Every job, oldest first, as of the call."""
+        query = "SELECT job_id, settings FROM jobs ORDER BY job_id"
+        return (_job(row) for row in self._database.rows(query))
+
+    def get_job(self, job_id: int) -> LiveJob:
+        """One job. Raises NotFoundError."""
+        query = "SELECT job_id, settings FROM jobs WHERE job_id = ?"
+        return _job(_only(self._database.rows(query, (job_id,)), f"job {job_id}"))
+
+    def create_job(self, settings: Mapping[str, Any]) -> int:
+        """Create a job; its id, which no job had before. Raises BackendError if refused."""
+        document = json.dumps(new_settings(settings))
+        now = self._clock().isoformat()
+        with self._database.transaction() as connection:
+            cursor = connection.execute(
+                "INSERT INTO jobs (settings, created_at, updated_at) VALUES (?, ?, ?)",
+                (document, now, now),
+            )
+            job_id = cursor.lastrowid
+        if job_id is None:
+            raise AssertionError("SQLite gives every inserted row an id")
+        return job_id
+
+    def update_job(
+        self, job_id: int, settings: Mapping[str, Any], fields_to_remove: Sequence[str] = ()
+    ) -> None:
+        """See `JobsApi.update_job`. Reads and writes in one transaction: no update is lost."""
+        with self._database.transaction() as connection:
+            query = "SELECT settings FROM jobs WHERE job_id = ?"
+            row = _only(connection.execute(query, (job_id,)).fetchall(), f"job {job_id}")
+            changed = changed_settings(json.loads(row["settings"]), settings, fields_to_remove)
+            connection.execute(
+                "UPDATE jobs SET settings = ?, updated_at = ? WHERE job_id = ?",
+                (json.dumps(changed), self._clock().isoformat(), job_id),
+            )
+
+    def delete_job(self, job_id: int) -> None:
+        """Delete a job; its runs stay in the history. Raises NotFoundError."""
+        with self._database.transaction() as connection:
+            if not connection.execute("DELETE FROM jobs WHERE job_id = ?", (job_id,)).rowcount:
+                raise _missing(f"job {job_id}")
+
+
+class QueryStore:
+    """Saved queries: https://docs.databricks.com/api/workspace/queries."""
+
+    def __init__(self, database: WorkspaceDb, clock: Clock = utc_now) -> None:
+        self._database = database
+        self._clock = clock
+
+    def create_query(self, display_name: str, query_text: str, warehouse_id: str = "") -> str:
+        """Save a query; its new id."""
+        query_id = str(uuid.uuid4())
+        now = self._clock().isoformat()
+        with self._database.transaction() as connection:
+            connection.execute(
+                "INSERT INTO queries (query_id, display_name, query_text, warehouse_id,"
+                " created_at, updated_at) VALUES (?, ?, ?, ?, ?, ?)",
+                (query_id, display_name, query_text, warehouse_id, now, now),
+            )
+        return query_id
+
+    def get_query(self, query_id: str) -> SavedQuery:
+        """One query that is not in the trash. Raises NotFoundError."""
+        rows = self._database.rows(
+            "SELECT query_id, display_name, query_text, warehouse_id FROM queries"
+            " WHERE query_id = ? AND trashed_at IS NULL",
+            (query_id,),
+        )
+        return SavedQuery(*_only(rows, f"query {query_id}"))
+
+    def list_queries(self) -> list[SavedQuery]:
+        """Every query that is not in the trash, by name."""
+        rows = self._database.rows(
+            "SELECT query_id, display_name, query_text, warehouse_id FROM queries"
+            " WHERE trashed_at IS NULL ORDER BY display_name, query_id"
+        )
+        return [SavedQuery(*row) for row in rows]
+
+    def update_query(
+        self, query_id: str, *, display_name: str | None = None, query_text: str | None = None
+    ) -> None:
+        """Change the given fields. Raises NotFoundError."""
+        with self._database.transaction() as connection:
+            cursor = connection.execute(
+                "UPDATE queries SET display_name = coalesce(?, display_name),"
+                " query_text = coalesce(?, query_text), updated_at = ?"
+                " WHERE query_id = ? AND trashed_at IS NULL",
+                (display_name, query_text, self._clock().isoformat(), query_id),
+            )
+            if not cursor.rowcount:
+                raise _missing(f"query {query_id}")
+
+    def trash_query(self, query_id: str) -> None:
+        """Move a query to the trash: no longer found or run. Raises NotFoundError."""
+        with self._database.transaction() as connection:
+            cursor = connection.execute(
+                "UPDATE queries SET trashed_at = ? WHERE query_id = ? AND trashed_at IS NULL",
+                (self._clock().isoformat(), query_id),
+            )
+            if not cursor.rowcount:
+                raise _missing(f"query {query_id}")
+
+
+def _job(row: sqlite3.Row) -> LiveJob:
+    return LiveJob(job_id=row["job_id"], settings=json.loads(row["settings"]))
+
+
+def _only(rows: Sequence[sqlite3.Row], what: str) -> sqlite3.Row:
+    if not rows:
+        raise _missing(what)
+    return rows[0]
+
+
+def _missing(what: str) -> NotFoundError:
+    return NotFoundError(f"{what} does not exist", code=MISSING)

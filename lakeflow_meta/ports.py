@@ -1,0 +1,294 @@
+"""The doors to the outside. Verbs act through these; `backends` and `testing` implement them.
+
+Rows are plain dicts with Python values: timestamps are aware UTC datetimes, JSON columns are text.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    from sqlglot import exp
+
+    from lakeflow_meta.control.tables import TableLayout
+    from lakeflow_meta.ingest.batch import Batch, BatchCounts
+    from lakeflow_meta.names import TableName
+    from lakeflow_meta.schema.table import LiveTable
+
+Row = dict[str, Any]
+Clock = Callable[[], datetime]
+Sleep = Callable[[float], None]
+
+
+def utc_now() -> datetime:
+    """The current time, aware, UTC. Nothing else in this package reads the clock."""
+    return datetime.now(UTC)
+
+
+# --------------------------------------------------------------------------- control tables
+
+
+@dataclass(frozen=True, slots=True)
+class MergeResult:
+    """What one `ControlStore.merge` did. ``version`` is the table version afterwards."""
+
+    inserted: int = 0
+    updated: int = 0
+    removed: int = 0
+    version: int = 0
+
+    @property
+    def changed(self) -> bool:
+        """Whether a commit was made."""
+        return bool(self.inserted or self.updated or self.removed)
+
+
+@dataclass(frozen=True, slots=True)
+class Commit:
+    """One entry of a table's history. ``metadata`` is what the writer left in the commit."""
+
+    version: int
+    at: datetime
+    operation: str
+    metadata: Mapping[str, str] = field(default_factory=dict)
+
+
+class ControlStore(Protocol):
+    """Keeper of control tables: Delta tables, read and written row by row.
+
+    ``table`` is a full name, ``catalog.schema.table``. Every write is one transaction. Concurrent
+    writers are retried inside; what still cannot be written raises ConflictError (somebody was
+    first) or BackendError (refused). Reading a table that does not exist raises NotFoundError.
+    """
+
+    def ensure(self, table: TableName, layout: TableLayout) -> bool:
+        """Create the table when it is absent, add missing trailing columns; True if it wrote."""
+
+    def version(self, table: TableName) -> int | None:
+        """The current version, None when there is no such table. Cheap: no data is read."""
+
+    def read(
+        self,
+        table: TableName,
+        *,
+        columns: Sequence[str] | None = None,
+        where: Mapping[str, Any] | None = None,
+        version: int | None = None,
+    ) -> pa.Table:
+        """Rows now, or as of a version; ``where`` maps columns to a value or a list of values."""
+
+    def merge(
+        self,
+        table: TableName,
+        rows: Sequence[Row],
+        *,
+        keys: Sequence[str],
+        insert_only: Sequence[str] = (),
+        touch: Sequence[str] = (),
+        scope: Mapping[str, Any] | None = None,
+        fence: str | None = None,
+        note: Mapping[str, str] | None = None,
+    ) -> MergeResult:
+        """Insert rows with new ``keys``, update rows that differ, in one transaction.
+
+        All rows name the same columns. ``insert_only`` columns keep their value on update,
+        ``touch`` columns are written on update but are no difference by themselves. With
+        ``scope`` (columns to a value or a list of values; ``{}`` is the whole table) rows inside
+        it that are not among ``rows`` are removed. With ``fence`` (an integer column) a row is
+        updated only where the recorded one carries exactly its fence minus 1, so that of two
+        writers who saw the same state one wins; a first insert has no recorded fence.
+        ``note`` is left in the commit (actor, verb). Nothing to do makes no version.
+        """
+
+    def append(
+        self, table: TableName, rows: Sequence[Row], *, note: Mapping[str, str] | None = None
+    ) -> None:
+        """Add rows; columns that a row does not name become NULL."""
+
+    def select(self, query: exp.Query, tables: Mapping[str, TableName]) -> pa.Table:
+        """Run a checked SELECT; ``tables`` says which table each name in it stands for."""
+
+    def update(
+        self,
+        table: TableName,
+        assignments: Mapping[str, exp.Expression],
+        where: exp.Expression | None,
+        *,
+        note: Mapping[str, str] | None = None,
+    ) -> int:
+        """Set columns of the rows that match; the number of rows."""
+
+    def delete(
+        self,
+        table: TableName,
+        where: exp.Expression | None,
+        *,
+        note: Mapping[str, str] | None = None,
+    ) -> int:
+        """Delete the rows that match; the number of rows."""
+
+    def history(self, table: TableName) -> list[Commit]:
+        """All known commits, oldest first."""
+
+
+# --------------------------------------------------------------------------- jobs
+
+
+class RunState(StrEnum):
+    """How far a run or one of its tasks is, or how it ended.
+
+    The words follow the Jobs API's result states; see ``RunResultState`` in
+    https://docs.databricks.com/api/workspace/jobs/getrun
+    """
+
+    QUEUED = "queued"
+    RUNNING = "running"
+    WAITING_FOR_RETRY = "waiting_for_retry"
+    SUCCESS = "success"
+    SUCCESS_WITH_FAILURES = "success_with_failures"
+    FAILED = "failed"
+    TIMED_OUT = "timed_out"
+    CANCELLED = "cancelled"
+    UPSTREAM_FAILED = "upstream_failed"
+    UPSTREAM_CANCELLED = "upstream_cancelled"
+    EXCLUDED = "excluded"
+    DISABLED = "disabled"
+    SKIPPED = "skipped"
+
+    @property
+    def ended(self) -> bool:
+        """Whether nothing more will happen."""
+        return self not in _ACTIVE
+
+    @property
+    def bad(self) -> bool:
+        """Whether a person should look: it failed, was stopped, or could not run because of that."""
+        return self in _BAD
+
+
+_ACTIVE = frozenset({RunState.QUEUED, RunState.RUNNING, RunState.WAITING_FOR_RETRY})
+_BAD = frozenset(
+    {
+        RunState.FAILED,
+        RunState.TIMED_OUT,
+        RunState.CANCELLED,
+        RunState.UPSTREAM_FAILED,
+        RunState.UPSTREAM_CANCELLED,
+    }
+)
+
+
+@dataclass(frozen=True, slots=True)
+class LiveJob:
+    """A job as the platform has it. ``settings`` is in the shape of the API's JobSettings."""
+
+    job_id: int
+    settings: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class TaskRun:
+    """One task of a run. ``attempt`` counts from 0; ``error`` is one short line."""
+
+    task_key: str
+    state: RunState
+    started_at: datetime | None = None
+    ended_at: datetime | None = None
+    attempt: int = 0
+    error: str = ""
+    log_path: Path | None = None
+
+    @property
+    def seconds(self) -> float:
+        """Wall time of the task; 0 where it did not start."""
+        if self.started_at is None or self.ended_at is None:
+            return 0.0
+        return (self.ended_at - self.started_at).total_seconds()
+
+
+@dataclass(frozen=True, slots=True)
+class JobRun:
+    """One run of a job."""
+
+    run_id: int
+    job_id: int
+    job_name: str
+    state: RunState
+    started_at: datetime
+    ended_at: datetime | None
+    tasks: tuple[TaskRun, ...] = ()
+
+
+class JobsApi(Protocol):
+    """The jobs of one workspace, in the shape of the Databricks Jobs API 2.2.
+
+    https://docs.databricks.com/api/workspace/jobs
+    """
+
+    def list_jobs(self) -> Iterator[LiveJob]:
+        """Every job the caller may see, with settings (tasks may be left out)."""
+
+    def get_job(self, job_id: int) -> LiveJob:
+        """One job with all settings. Raises NotFoundError."""
+
+    def create_job(self, settings: Mapping[str, Any]) -> int:
+        """Create a job; its new id."""
+
+    def update_job(
+        self, job_id: int, settings: Mapping[str, Any], fields_to_remove: Sequence[str] = ()
+    ) -> None:
+        """Change the named top-level fields; ``tasks`` and ``job_clusters`` are merged by key.
+
+        Removals run first: ``fields_to_remove`` names top-level fields or ``tasks/<task_key>``.
+        Raises NotFoundError.
+        """
+
+    def delete_job(self, job_id: int) -> None:
+        """Delete a job. Raises NotFoundError."""
+
+    def run_job(self, job_id: int, parameters: Mapping[str, str]) -> int:
+        """Start a run; its id. Raises NotFoundError."""
+
+    def follow_run(self, run_id: int) -> JobRun:
+        """Wait until the run has ended; how it ended. Raises NotFoundError."""
+
+    def get_run(self, run_id: int) -> JobRun:
+        """A run as it stands. Raises NotFoundError."""
+
+    def list_runs(self, job_id: int | None = None, limit: int = 25) -> list[JobRun]:
+        """The newest runs first, without their tasks."""
+
+
+# --------------------------------------------------------------------------- data plane
+
+
+class SqlSession(Protocol):
+    """Runs SQL on the data plane (Spark, or a SQL warehouse)."""
+
+    def execute(
+        self, statement: str, parameters: Mapping[str, Any] | None = None
+    ) -> list[Row]:
+        """Run one statement; its rows, if it has any. Raises BackendError."""
+
+
+class TableReader(Protocol):
+    """Reads what Delta tables look like now, without touching their data."""
+
+    def describe(self, tables: Iterable[TableName]) -> Mapping[TableName, LiveTable | None]:
+        """What each table looks like; None where there is none. Raises BackendError."""
+
+
+class BatchLoader(Protocol):
+    """Appends one batch of files to one Delta table, exactly once."""
+
+    def committed_version(self, table: TableName, app_id: str) -> int | None:
+        """The highest transaction version that ``table`` holds for ``app_id``, None if none."""
+
+    def load(self, batch: Batch) -> BatchCounts:
+        """Append (or merge) the batch as one transaction. Raises BackendError, BadFileError."""
