@@ -168,7 +168,7 @@ class RunState(StrEnum):
 
     @property
     def bad(self) -> bool:
-        """Whether a person should look: it failed, was stopped, or could not run because of that."""
+        """Whether it failed, was stopped, or could not run because of that."""
         return self in _BAD
 
 
@@ -265,15 +265,44 @@ class JobsApi(Protocol):
         """The newest runs first, without their tasks."""
 
 
+@dataclass(frozen=True, slots=True)
+class SavedQuery:
+    """A query as the Queries API keeps it; inline SQL of a task is saved as one."""
+
+    query_id: str
+    display_name: str
+    query_text: str
+    warehouse_id: str
+
+
+class QueriesApi(Protocol):
+    """Saved queries of one workspace: https://docs.databricks.com/api/workspace/queries."""
+
+    def create_query(self, display_name: str, query_text: str, warehouse_id: str = "") -> str:
+        """Save a query; its new id."""
+
+    def get_query(self, query_id: str) -> SavedQuery:
+        """One query that is not in the trash. Raises NotFoundError."""
+
+    def list_queries(self) -> list[SavedQuery]:
+        """Every query that is not in the trash and that the caller may see."""
+
+    def update_query(
+        self, query_id: str, *, display_name: str | None = None, query_text: str | None = None
+    ) -> None:
+        """Change the given fields. Raises NotFoundError."""
+
+    def trash_query(self, query_id: str) -> None:
+        """Move a query to the trash: no longer found or run. Raises NotFoundError."""
+
+
 # --------------------------------------------------------------------------- data plane
 
 
 class SqlSession(Protocol):
     """Runs SQL on the data plane (Spark, or a SQL warehouse)."""
 
-    def execute(
-        self, statement: str, parameters: Mapping[str, Any] | None = None
-    ) -> list[Row]:
+    def execute(self, statement: str, parameters: Mapping[str, Any] | None = None) -> list[Row]:
         """Run one statement; its rows, if it has any. Raises BackendError."""
 
 

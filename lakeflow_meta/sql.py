@@ -10,9 +10,10 @@ import math
 from collections.abc import Iterable, Mapping
 from datetime import UTC, date, datetime
 from decimal import Decimal
-from typing import Any, assert_never
+from typing import TYPE_CHECKING, Any, assert_never
 
 from lakeflow_meta.names import TableName
+from lakeflow_meta.sql_tokens import Kind, Token, tokens
 
 Scalar = str | bool | int | float | Decimal | date | datetime | None
 
@@ -71,6 +72,81 @@ def literal(value: Scalar) -> str:
 
 def _escaped(text: str) -> str:
     return text.replace("\\", "\\\\").replace("'", "\\'").replace("$", "\\u0024")
+
+
+# --- scripts ------------------------------------------------------------------------------------
+
+
+def split_statements(text: str) -> list[str]:
+    """The statements of a Spark SQL script, without the semicolons between them.
+
+    A semicolon in a string, a quoted name, a comment, ``$$ … $$`` or a ``BEGIN … END`` block ends
+    nothing. Each statement is its own text unchanged, comments included, trimmed; what holds no
+    more than comments is left out.
+    """
+    statements: list[str] = []
+    start, block, empty = 0, _Block(), True
+    for token in [*tokens(text), Token(Kind.SYMBOL, ";", len(text))]:
+        last = token.start == len(text)
+        if token.text != ";" or (block.open and not last):
+            block.read(token)
+            empty = False
+            continue
+        if not empty:
+            statements.append(text[start : token.start].strip())
+        start, block, empty = token.end, _Block(), True
+    return statements
+
+
+_END_OF_NO_BLOCK = frozenset({"IF", "WHILE", "FOR", "LOOP", "REPEAT"})
+
+
+class _Block:
+    """How deep inside ``BEGIN … END`` a statement is (SQL scripting of Spark and Databricks).
+
+    Counted only where a block can start: ``BEGIN``, ``label: BEGIN``, and the body of CREATE
+    PROCEDURE; elsewhere these words may be names of columns. ``END IF`` and its like close
+    statements that are not counted, because they hold no text outside the block.
+    https://spark.apache.org/docs/latest/sql-ref-scripting.html
+    """
+
+    def __init__(self) -> None:
+        self._depth = 0
+        self._start: list[str] = []
+        self._pending_end = False
+
+    @property
+    def open(self) -> bool:
+        return self._depth > (1 if self._pending_end else 0)
+
+    def read(self, token: Token) -> None:
+        word = ":" if token.text == ":" else token.word
+        if self._may_hold_blocks(word):
+            self._count(word)
+
+    def _may_hold_blocks(self, word: str) -> bool:
+        if len(self._start) < 5:
+            self._start.append(word)
+        match self._start:
+            case ["BEGIN", ("TRANSACTION" | "WORK"), *_]:
+                self._depth = 0
+                return False
+            case ["BEGIN", *_] | [_, ":", "BEGIN", *_]:
+                return True
+            case ["CREATE", *rest]:
+                return "PROCEDURE" in rest
+        return False
+
+    def _count(self, word: str) -> None:
+        if self._pending_end:
+            self._pending_end = False
+            self._depth -= 0 if word in _END_OF_NO_BLOCK else 1
+            if word == "CASE":
+                return
+        if word in {"BEGIN", "CASE"}:
+            self._depth += 1
+        elif word == "END":
+            self._pending_end = True
 
 
 # --- predicates of delta-rs: DataFusion's dialect, values as literals of one function -----------
@@ -132,3 +208,99 @@ def datafusion_differs(columns: Iterable[str], left: str, right: str) -> str:
         for c in columns
     ]
     return " OR ".join(parts) if parts else "FALSE"
+
+
+# --- DDL of tables: Spark SQL, as open-source Delta and Databricks both read it ------------------
+
+
+def create_table(table: DeltaTable) -> str:
+    """Create a Delta table as declared, without its keys and checks.
+
+    A plain CREATE, not IF NOT EXISTS: somebody else's table of that name must not look like ours.
+    https://docs.databricks.com/sql/language-manual/sql-ref-syntax-ddl-create-table-using.html
+    """
+    columns = ",\n  ".join(column_definition(column) for column in table.columns)
+    lines = [f"CREATE TABLE {qualified(table.full_name)} (\n  {columns}\n)", "USING delta"]
+    if table.comment:
+        lines.append(f"COMMENT {literal(table.comment)}")
+    if table.properties:
+        lines.append(f"TBLPROPERTIES ({_assignments(table.properties)})")
+    if table.partitioned_by:
+        lines.append(f"PARTITIONED BY ({idents(table.partitioned_by)})")
+    if table.clustered_by:
+        lines.append(f"CLUSTER BY ({idents(table.clustered_by)})")
+    return "\n".join(lines)
+
+
+def column_definition(column: Column) -> str:
+    """One column of a CREATE TABLE or ADD COLUMNS."""
+    parts = [ident(column.name), str(column.data_type)]
+    if not column.nullable:
+        parts.append("NOT NULL")
+    if column.comment:
+        parts.append(f"COMMENT {literal(column.comment)}")
+    return " ".join(parts)
+
+
+def add_columns(table: TableName, columns: Iterable[tuple[Column, str | None]]) -> str:
+    """Add columns, each after the named one: None puts it first, "" puts it last."""
+    parts = [column_definition(column) + _position(after) for column, after in columns]
+    return f"ALTER TABLE {qualified(table)} ADD COLUMNS ({', '.join(parts)})"
+
+
+def _position(after: str | None) -> str:
+    if after is None:
+        return " FIRST"
+    return f" AFTER {ident(after)}" if after else ""
+
+
+def comment_columns(table: TableName, comments: Mapping[str, str]) -> str:
+    """Set comments of columns; an empty comment clears."""
+    parts = [f"{ident(name)} COMMENT {literal(text)}" for name, text in comments.items()]
+    return f"ALTER TABLE {qualified(table)} ALTER COLUMN {', '.join(parts)}"
+
+
+def comment_table(table: TableName, comment: str) -> str:
+    """Set the comment of a table; an empty comment clears."""
+    return f"COMMENT ON TABLE {qualified(table)} IS {literal(comment)}"
+
+
+def set_properties(table: TableName, properties: Mapping[str, str]) -> str:
+    """Set table properties."""
+    return f"ALTER TABLE {qualified(table)} SET TBLPROPERTIES ({_assignments(properties)})"
+
+
+def cluster_by(table: TableName, columns: Iterable[str]) -> str:
+    """Set the clustering columns; data is rewritten by later OPTIMIZE runs, not now."""
+    return f"ALTER TABLE {qualified(table)} CLUSTER BY ({idents(columns)})"
+
+
+def add_check(table: TableName, name: str, expression: str) -> str:
+    """Add a CHECK constraint; refused by Delta where existing rows break it."""
+    constraint = f"ADD CONSTRAINT {ident(name)} CHECK ({expression})"
+    return f"ALTER TABLE {qualified(table)} {constraint}"
+
+
+def add_primary_key(table: TableName, name: str, columns: Iterable[str]) -> str:
+    """Add a primary key; Unity Catalog keeps it and does not enforce it."""
+    constraint = f"ADD CONSTRAINT {ident(name)} PRIMARY KEY ({idents(columns)})"
+    return f"ALTER TABLE {qualified(table)} {constraint}"
+
+
+def add_foreign_key(
+    table: TableName,
+    name: str,
+    columns: Iterable[str],
+    parent: TableName,
+    referenced: Iterable[str],
+) -> str:
+    """Add a foreign key; Unity Catalog keeps it and does not enforce it."""
+    constraint = f"ADD CONSTRAINT {ident(name)} FOREIGN KEY ({idents(columns)})"
+    target = f"REFERENCES {qualified(parent)} ({idents(referenced)})"
+    return f"ALTER TABLE {qualified(table)} {constraint} {target}"
+
+
+def _assignments(properties: Mapping[str, str]) -> str:
+    return ", ".join(
+        f"{literal(key)} = {literal(value)}" for key, value in sorted(properties.items())
+    )

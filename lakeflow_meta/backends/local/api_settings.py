@@ -24,27 +24,32 @@ Settings = dict[str, Any]
 INVALID = "INVALID_PARAMETER_VALUE"
 MAX_TASKS = 1000
 
-JOB_FIELDS = frozenset(
+
+def _words(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
+JOB_FIELDS = _words(
     "budget_policy_id continuous deployment description duration_target edit_mode"
     " email_notifications environment_variables environments format git_source health job_clusters"
     " max_concurrent_runs name notification_settings parameters parent_path performance_target"
     " queue run_as schedule tags tasks timeout_seconds trigger triggers usage_policy_id"
-    " webhook_notifications".split()
+    " webhook_notifications"
 )
-TASK_TYPES = frozenset(
+TASK_TYPES = _words(
     "ai_runtime_task alert_task clean_rooms_notebook_task condition_task dashboard_task"
     " dbt_cloud_task dbt_platform_task dbt_task for_each_task gen_ai_compute_task notebook_task"
     " pipeline_task power_bi_task python_operator_task python_wheel_task run_job_task"
-    " spark_jar_task spark_python_task spark_submit_task sql_task".split()
+    " spark_jar_task spark_python_task spark_submit_task sql_task"
 )
-TASK_FIELDS = TASK_TYPES | frozenset(
+TASK_FIELDS = TASK_TYPES | _words(
     "task_key compute depends_on description disable_auto_optimization disabled"
     " email_notifications environment_key environment_variables_key existing_cluster_id health"
     " job_cluster_key libraries max_retries min_retry_interval_millis new_cluster"
-    " notification_settings retry_on_timeout run_if timeout_seconds webhook_notifications".split()
+    " notification_settings retry_on_timeout run_if timeout_seconds webhook_notifications"
 )
-RUN_IF = frozenset(
-    "ALL_SUCCESS ALL_DONE NONE_FAILED AT_LEAST_ONE_SUCCESS ALL_FAILED AT_LEAST_ONE_FAILED".split()
+RUN_IF = _words(
+    "ALL_SUCCESS ALL_DONE NONE_FAILED AT_LEAST_ONE_SUCCESS ALL_FAILED AT_LEAST_ONE_FAILED"
 )
 # Lists whose entries are merged by this key in an update; every other field is replaced whole.
 MERGED_BY = {"tasks": "task_key", "job_clusters": "job_cluster_key"}
@@ -105,9 +110,13 @@ def _remove(settings: Settings, name: str) -> None:
         settings.pop(field, None)
         return
     if field not in MERGED_BY:
-        raise _refused(f"fields_to_remove: {name!r} is nested; only tasks/ and job_clusters/ may be")
+        raise _refused(
+            f"fields_to_remove: {name!r} is nested; only tasks/ and job_clusters/ may be"
+        )
     key = MERGED_BY[field]
-    settings[field] = [item for item in settings.get(field, []) if item[key] != entry]
+    kept = [item for item in settings.pop(field, []) if item[key] != entry]
+    if kept:
+        settings[field] = kept
 
 
 def _merged(current: list[Settings], changes: list[Settings], key: str) -> list[Settings]:

@@ -1,0 +1,183 @@
+"""What the embedded Spark session needs from the machine: Java, the Delta jars, a cache directory.
+
+Nothing here starts a session. Everything can be listed as checks for `lakeflow-meta doctor`.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+import shutil
+import subprocess
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
+from pathlib import Path
+
+from lakeflow_meta.errors import ConfigError
+
+logger = logging.getLogger(__name__)
+
+MINIMUM_JAVA = 17
+"""Spark 4 runs on Java 17 and 21: https://spark.apache.org/docs/latest/ (Downloading)."""
+
+INSTALL_JAVA = (
+    "install Java 17 (for example `apt install openjdk-17-jre-headless`,"
+    " `brew install openjdk@17` or `winget install EclipseAdoptium.Temurin.17.JRE`)"
+    " or point JAVA_HOME at it"
+)
+INSTALL_SPARK = 'install the local engine: pip install "lakeflow_meta[local]"'
+
+JAR_GROUPS = ("io.delta", "io.unitycatalog")
+"""Of everything that delta-spark depends on, only these groups are not part of pyspark's jars."""
+
+_JAVA_VERSION = re.compile(r'version "(?:1\.)?(\d+)')
+_JAVA_ANSWER_SECONDS = 30
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One thing the embedded session needs. ``remedy`` says what to do where it is not ``ok``."""
+
+    name: str
+    ok: bool
+    detail: str
+    remedy: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Java:
+    """A usable Java. ``release`` is its version line: another line is another Java."""
+
+    executable: Path
+    major: int
+    release: str
+
+    @property
+    def home(self) -> Path:
+        """The directory that JAVA_HOME would name."""
+        return self.executable.resolve().parent.parent
+
+
+def find_java() -> Java:
+    """The Java of JAVA_HOME, else the one on PATH. Raises ConfigError: missing or too old."""
+    executable = _java_executable()
+    if executable is None:
+        raise ConfigError(f"Java was not found; {INSTALL_JAVA}")
+    java = _ask_version(executable)
+    if java.major < MINIMUM_JAVA:
+        raise ConfigError(
+            f"Java {java.major} at {executable} is too old for Spark; {INSTALL_JAVA}"
+        )
+    return java
+
+
+def _java_executable() -> Path | None:
+    name = "java.exe" if os.name == "nt" else "java"
+    home = os.environ.get("JAVA_HOME")
+    if home and (Path(home) / "bin" / name).is_file():
+        return Path(home) / "bin" / name
+    found = shutil.which("java")
+    return Path(found) if found else None
+
+
+def _ask_version(executable: Path) -> Java:
+    try:
+        answer = subprocess.run(
+            [str(executable), "-version"],
+            capture_output=True,
+            text=True,
+            timeout=_JAVA_ANSWER_SECONDS,
+            check=True,
+        )
+    except (OSError, subprocess.SubprocessError) as error:
+        raise ConfigError(f"{executable} does not answer `java -version`; {INSTALL_JAVA}") from error
+    text = answer.stderr + answer.stdout
+    return Java(executable, parse_java_major(text), text.strip())
+
+
+def parse_java_major(text: str) -> int:
+    """The major number in what `java -version` prints (``1.8.0`` is 8). Raises ConfigError."""
+    match = _JAVA_VERSION.search(text)
+    if match is None:
+        raise ConfigError(f"this Java does not tell its version; {INSTALL_JAVA}")
+    return int(match.group(1))
+
+
+def spark_version() -> str:
+    """Version of the installed pyspark. Raises ConfigError when it is not installed."""
+    return _package_version("pyspark")
+
+
+def delta_version() -> str:
+    """Version of the installed delta-spark. Raises ConfigError when it is not installed."""
+    return _package_version("delta-spark")
+
+
+def _package_version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError as error:
+        raise ConfigError(f"{package} is not installed; {INSTALL_SPARK}") from error
+
+
+def spark_home() -> Path:
+    """Where the pip-installed Spark lies; found without importing it. Raises ConfigError."""
+    spec = find_spec("pyspark")
+    if spec is None or spec.origin is None:
+        raise ConfigError(f"pyspark is not installed; {INSTALL_SPARK}")
+    return Path(spec.origin).parent
+
+
+def delta_artifact() -> tuple[str, str, str]:
+    """Group, name and version of the Delta jar for the installed Spark.
+
+    ``delta-spark_4.1_2.13``: Spark line and Scala line; pip's Spark is built for Scala 2.13.
+    """
+    line = ".".join(spark_version().split(".")[:2])
+    return "io.delta", f"delta-spark_{line}_2.13", delta_version()
+
+
+def default_cache() -> Path:
+    """``~/.cache/lakeflow_meta/<spark>-<delta>``: shared by all homes of this user."""
+    return Path.home() / ".cache" / "lakeflow_meta" / f"{spark_version()}-{delta_version()}"
+
+
+def jars_directory(cache: Path) -> Path:
+    """Where the Delta jars lie. It exists only when it is complete."""
+    return cache / "jars"
+
+
+def delta_jars(cache: Path) -> tuple[Path, ...]:
+    """The Delta jars in a fixed order (the class archive depends on it); empty when absent."""
+    return tuple(sorted(jars_directory(cache).glob("*.jar")))
+
+
+def checks(cache: Path) -> list[Check]:
+    """Everything the embedded session needs, without starting it."""
+    return [_java_check(), _pyspark_check(), _jars_check(cache)]
+
+
+def _java_check() -> Check:
+    try:
+        java = find_java()
+    except ConfigError as error:
+        return Check("java", False, str(error), INSTALL_JAVA)
+    return Check("java", True, f"Java {java.major} at {java.executable}")
+
+
+def _pyspark_check() -> Check:
+    try:
+        detail = f"pyspark {spark_version()}, delta-spark {delta_version()}"
+    except ConfigError as error:
+        return Check("pyspark", False, str(error), INSTALL_SPARK)
+    return Check("pyspark", True, detail)
+
+
+def _jars_check(cache: Path) -> Check:
+    found = delta_jars(cache)
+    if not found:
+        remedy = "they are fetched once when the session first starts; this needs the network"
+        return Check("delta jars", False, f"none in {jars_directory(cache)}", remedy)
+    return Check("delta jars", True, f"{len(found)} in {jars_directory(cache)}")

@@ -1,0 +1,202 @@
+"""The warehouse directory is the catalog: ``<warehouse>/<catalog>/<schema>/<table>``.
+
+What is not a Delta directory by itself (views, tables that lie elsewhere, comments of schemas) is
+one small JSON file in the schema's ``_lakeflow`` folder. Every change is one rename, so another
+process sees the old or the new state and dying in between leaves one of them.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from lakeflow_meta.errors import ConfigError
+from lakeflow_meta.names import TableName
+from lakeflow_meta.sql import ident
+
+_NOTES = "_lakeflow"
+_SCHEMA_NOTE = "_schema"
+
+Identity = tuple[int, ...]
+"""Which table or which version of a note it is; another one has another identity."""
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class SchemaName:
+    """A two-level name, in lower case as Databricks keeps it."""
+
+    catalog: str
+    schema: str
+
+    def table(self, name: str) -> TableName:
+        """A table of this schema. Raises ConfigError for a name that no directory may have."""
+        return checked_table(self.catalog, self.schema, name)
+
+    def __str__(self) -> str:
+        return f"{self.catalog}.{self.schema}"
+
+
+def checked_table(catalog: str, schema: str, name: str) -> TableName:
+    """The name in lower case, fit to be a path below the warehouse. Raises ConfigError."""
+    quoted = ".".join(ident(part.lower()) for part in (catalog, schema, name) if part)
+    return TableName.parse(quoted)
+
+
+def checked_schema(catalog: str, schema: str) -> SchemaName:
+    """The name in lower case, fit to be a path below the warehouse. Raises ConfigError."""
+    table = checked_table(catalog, schema, "any")
+    return SchemaName(table.catalog, table.schema)
+
+
+class Warehouse:
+    """Reads and changes the directory tree; knows nothing of Spark."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    # --- what there is
+
+    def catalogs(self) -> list[str]:
+        """Every catalog."""
+        return _folders(self.root)
+
+    def schemas(self, catalog: str) -> list[str]:
+        """Every schema of a catalog."""
+        return _folders(self.root / catalog)
+
+    def has_catalog(self, catalog: str) -> bool:
+        """Whether the catalog's directory is there."""
+        return (self.root / catalog).is_dir()
+
+    def has_schema(self, schema: SchemaName) -> bool:
+        """Whether the schema's directory is there."""
+        return self.schema_path(schema).is_dir()
+
+    def tables(self, schema: SchemaName) -> list[str]:
+        """Every table of a schema, wherever its data lies."""
+        folder = self.schema_path(schema)
+        lying_here = {name for name in _folders(folder) if (folder / name / "_delta_log").is_dir()}
+        return sorted(lying_here | {name for name, note in self._noted(schema) if "table" in note})
+
+    def views(self, schema: SchemaName) -> list[str]:
+        """Every view of a schema."""
+        return sorted(name for name, note in self._noted(schema) if "view" in note)
+
+    def identity(self, table: TableName) -> Identity | None:
+        """Tells one table or view from the next of the same name; None where there is none."""
+        for path in (self.table_path(table) / "_delta_log", self._note_path(table)):
+            try:
+                found = path.stat()
+            except OSError:
+                continue
+            if path.name == "_delta_log":
+                return (found.st_dev, found.st_ino)
+            return (found.st_dev, found.st_ino, found.st_mtime_ns)
+        return None
+
+    # --- where it is
+
+    def schema_path(self, schema: SchemaName) -> Path:
+        """The schema's directory."""
+        return self.root / schema.catalog / schema.schema
+
+    def table_path(self, table: TableName) -> Path:
+        """The directory of a managed table."""
+        return self.root / table.catalog / table.schema / table.name
+
+    def _note_path(self, table: TableName) -> Path:
+        return self.root / table.catalog / table.schema / _NOTES / f"{table.name}.json"
+
+    # --- changes
+
+    def create_catalog(self, catalog: str) -> None:
+        """Make the catalog's directory; nothing happens where it is there."""
+        self.root.joinpath(checked_schema(catalog, "any").catalog).mkdir(
+            parents=True, exist_ok=True
+        )
+
+    def drop_catalog(self, catalog: str) -> None:
+        """Remove the catalog with everything in it."""
+        self._remove(self.root / checked_schema(catalog, "any").catalog)
+
+    def drop_schema(self, schema: SchemaName) -> None:
+        """Remove what is left of a schema's directory."""
+        self._remove(self.schema_path(schema))
+
+    def drop_table(self, table: TableName) -> None:
+        """Remove the table's directory and its note, whichever there is."""
+        self._note_path(table).unlink(missing_ok=True)
+        self._remove(self.table_path(table))
+
+    def rename_table(self, table: TableName, new: TableName) -> None:
+        """Give the directory, and the note, another name. Never over another table."""
+        if self.identity(new) is not None:
+            raise ConfigError(f"{new} exists already")
+        for old_path, new_path in (
+            (self.table_path(table), self.table_path(new)),
+            (self._note_path(table), self._note_path(new)),
+        ):
+            if old_path.exists():
+                new_path.parent.mkdir(parents=True, exist_ok=True)
+                old_path.rename(new_path)
+
+    def _remove(self, path: Path) -> None:
+        """Out of sight by one rename, then deleted: nobody ever reads half a table."""
+        if not path.is_dir():
+            return
+        grave = self.root / f".dropped-{uuid.uuid4().hex}"
+        path.rename(grave)
+        shutil.rmtree(grave, ignore_errors=True)
+
+    # --- notes
+
+    def note(self, table: TableName) -> dict[str, Any]:
+        """What is noted of a view or of a table that lies elsewhere; empty where nothing is."""
+        return _read(self._note_path(table))
+
+    def write_note(self, table: TableName, note: dict[str, Any]) -> None:
+        """Replace the note at once."""
+        _write(self._note_path(table), note)
+
+    def schema_note(self, schema: SchemaName) -> dict[str, Any]:
+        """What is noted of a schema."""
+        return _read(self.schema_path(schema) / _NOTES / f"{_SCHEMA_NOTE}.json")
+
+    def write_schema_note(self, schema: SchemaName, note: dict[str, Any]) -> None:
+        """Replace the schema's note at once."""
+        _write(self.schema_path(schema) / _NOTES / f"{_SCHEMA_NOTE}.json", note)
+
+    def _noted(self, schema: SchemaName) -> Iterator[tuple[str, dict[str, Any]]]:
+        for path in sorted((self.schema_path(schema) / _NOTES).glob("*.json")):
+            if path.stem != _SCHEMA_NOTE:
+                yield path.stem, _read(path)
+
+
+def _folders(path: Path) -> list[str]:
+    try:
+        entries = list(os.scandir(path))
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    return sorted(e.name for e in entries if e.is_dir() and not e.name.startswith((".", "_")))
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return {}
+    note: dict[str, Any] = json.loads(text)
+    return note
+
+
+def _write(path: Path, note: dict[str, Any]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draft = path.with_name(f".{path.stem}-{uuid.uuid4().hex}")
+    draft.write_text(json.dumps(note, ensure_ascii=False, indent=1), encoding="utf-8")
+    draft.replace(path)

@@ -1,0 +1,187 @@
+"""Commands on metadata: validate, sync, changes, sql, export, schema."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from lakeflow_meta.cli.output import Output, Session
+
+Paths = Annotated[list[Path], typer.Argument(help="YAML files, or folders of them.")]
+Var = Annotated[
+    list[str] | None, typer.Option("--var", help="Value of a variable: name=value. Repeatable.")
+]
+
+
+def register(cli: typer.Typer) -> None:
+    """Add this group's commands."""
+    for command in (validate, sync, changes, sql, export, schema):
+        cli.command()(command)
+
+
+def validate(context: typer.Context, paths: Paths, var: Var = None) -> None:
+    """Check YAML: every problem at once, with file and line. No control table is touched.
+
+    Example: lakeflow-meta validate metadata/
+    """
+    session: Session = context.obj
+    declared = session.app.declared(paths, _variables(var))
+    from lakeflow_meta.cli.main import problem_dict
+
+    result = {"problems": [problem_dict(p) for p in declared.problems]}
+    count = len(declared.problems)
+    summary = "1 problem" if count == 1 else f"{count} problems"
+    lines = [str(problem) for problem in declared.problems] or [_summary(declared)]
+    session.output.result(result, [*lines, *([summary] if count else [])])
+    if declared.problems:
+        raise typer.Exit(2)
+
+
+def sync(
+    context: typer.Context,
+    paths: Paths,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show what would change.")] = False,
+    prune: Annotated[
+        bool, typer.Option("--prune", help="Remove what is recorded and not declared.")
+    ] = False,
+    var: Var = None,
+) -> None:
+    """Record what YAML declares in the control tables. The same content again writes nothing.
+
+    Example: lakeflow-meta sync metadata/ --dry-run
+    """
+    session: Session = context.obj
+    declared = session.app.declared(paths, _variables(var))
+    manager = session.app.manager
+    if dry_run:
+        report = manager.plan_load(declared, prune=prune)
+    else:
+        report = manager.load(declared, prune=prune)
+    result = report.to_dict()
+    session.output.result(result, _sync_lines(result))
+
+
+def changes(
+    context: typer.Context,
+    since: Annotated[
+        str | None, typer.Option(help="A time with a zone; default: since last applied.")
+    ] = None,
+) -> None:
+    """Say what changed in the control tables since it was last applied, or since a time.
+
+    Example: lakeflow-meta changes --since 2025-01-31T08:00:00+00:00
+    """
+    session: Session = context.obj
+    found = session.app.manager.changes(since)
+    lines = [
+        *(f"+ module {name}" for name in found.new_modules),
+        *(f"~ module {name}" for name in found.updated_modules),
+        *(f"- module {name}" for name in found.deactivated_modules),
+        *(f"    {c.action} {c.module_name}/{c.source_id}" for c in found.changed_sources),
+    ]
+    session.output.result(found.to_dict(), lines or ["nothing changed"])
+
+
+def sql(
+    context: typer.Context,
+    statement: Annotated[str, typer.Argument(help="SELECT, INSERT, UPDATE or DELETE.")],
+) -> None:
+    """Run SQL on the control tables, without a JVM. INSERT may leave out trailing columns.
+
+    Example: lakeflow-meta sql "SELECT module_name, count(*) FROM etl_control GROUP BY 1"
+    """
+    session: Session = context.obj
+    results = session.app.manager.sql(statement)
+    values = [result.to_dict() for result in results]
+    if session.output.as_json:
+        session.output.result(values[0] if len(values) == 1 else values)
+        return
+    for result in results:
+        if result.rows is None:
+            session.output.line(f"{result.rows_affected} row(s) affected")
+        else:
+            session.output.table(result.columns, [tuple(row.values()) for row in result.rows])
+
+
+def export(
+    context: typer.Context,
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", help="Write to this file instead.")
+    ] = None,
+) -> None:
+    """Write the recorded state as YAML: the same bytes each time, loads back as it is.
+
+    Example: lakeflow-meta export -o metadata.yml
+    """
+    session: Session = context.obj
+    text = session.app.manager.export()
+    if output is None:
+        session.output.out.write(text)
+        return
+    write_text(output, text)
+    session.output.result({"file": str(output)}, [f"wrote {output}"])
+
+
+def schema(context: typer.Context) -> None:
+    """Print the JSON Schema of metadata files, for completion in editors.
+
+    Example: lakeflow-meta schema > lakeflow.schema.json
+    """
+    from lakeflow_meta.control.declared import MetadataFile
+
+    output: Output = context.obj.output
+    value = MetadataFile.model_json_schema()
+    value["$schema"] = "https://json-schema.org/draft/2020-12/schema"
+    Output(as_json=True, out=output.out).result(value)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a file whole or not at all. Raises ConfigError."""
+    from lakeflow_meta.errors import ConfigError
+
+    partial = path.with_name(f".{path.name}.partial")
+    try:
+        partial.write_text(text, encoding="utf-8")
+        partial.replace(path)
+    except OSError as error:
+        raise ConfigError(f"cannot write {path}: {error.strerror}") from error
+
+
+def _variables(given: list[str] | None) -> dict[str, Any]:
+    from lakeflow_meta.errors import ConfigError
+
+    found = {}
+    for item in given or []:
+        name, equals, value = item.partition("=")
+        if not equals or not name:
+            raise ConfigError(f"--var {item!r} is not name=value")
+        found[name] = value
+    return found
+
+
+def _summary(declared: Any) -> str:
+    counts = {
+        "module": declared.modules,
+        "source": declared.sources,
+        "table": declared.tables,
+        "DDL script": declared.ddl_scripts,
+    }
+    parts = [f"{len(v)} {name}{'' if len(v) == 1 else 's'}" for name, v in counts.items()]
+    return f"no problems: {', '.join(parts)}"
+
+
+def _sync_lines(result: dict[str, Any]) -> list[str]:
+    lines = []
+    for table, sync in result["tables"].items():
+        for sign, action in (("+", "added"), ("~", "changed"), ("-", "removed")):
+            lines += [f"{sign} {table}: {name}" for name in sync[action]]
+    kept = result["not_declared"]
+    return [
+        *lines,
+        "{prefix}added {added}, changed {changed}, unchanged {unchanged}, removed {removed}".format(
+            prefix="would be: " if result["dry_run"] else "", **result
+        ),
+        *([f"{kept} recorded row(s) are not declared (kept; --prune removes them)"] if kept else []),
+    ]

@@ -1,0 +1,110 @@
+"""The entry point: global options, errors to exit codes, groups of commands."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from lakeflow_meta.cli import control, data, jobs, project
+from lakeflow_meta.cli.output import Output, Session
+from lakeflow_meta.errors import LakeflowMetaError, SpecError
+
+cli = typer.Typer(
+    name="lakeflow-meta",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    add_completion=True,
+    help="Keep the lakehouse as its control tables say: YAML and SQL in, jobs, tables and data out."
+    "\n\nExamples:\n\n  lakeflow-meta validate metadata/\n\n  lakeflow-meta sync metadata/"
+    "\n\n  lakeflow-meta plan\n\n  lakeflow-meta apply --run",
+)
+for group in (control, jobs, data, project):
+    group.register(cli)
+
+
+@cli.callback()
+def options(
+    context: typer.Context,
+    target: Annotated[
+        str | None, typer.Option(help="Settings to use: conf/TARGET.yml.", show_default="local")
+    ] = None,
+    home: Annotated[
+        Path | None, typer.Option(help="Directory of the embedded workspace.", show_default=".lakeflow")
+    ] = None,
+    conf: Annotated[
+        Path | None, typer.Option(help="Directory of the settings files.", show_default="conf")
+    ] = None,
+    control_table: Annotated[
+        str | None, typer.Option(help="Full name of the control table.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
+    verbose: Annotated[bool, typer.Option("--verbose", help="Log what happens.")] = False,
+) -> None:
+    """Remember the global options; nothing is opened yet."""
+    if context.obj is None:
+        context.obj = Session(Output())
+        logging.basicConfig(
+            stream=sys.stderr,
+            level=logging.INFO if verbose else logging.ERROR,
+            format="%(levelname)s %(name)s: %(message)s",
+        )
+    session: Session = context.obj
+    session.output.as_json = session.output.as_json or as_json
+    given = {"target": target, "home": home, "control_table": control_table}
+    session.overrides = {k: v for k, v in given.items() if v is not None}
+    session.conf = conf
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command line and exit."""
+    sys.exit(run(list(arguments) if arguments is not None else sys.argv[1:]))
+
+
+def run(arguments: list[str], session: Session | None = None) -> int:
+    """Run one command; its exit code. Errors of this package are printed, bugs are not hidden."""
+    output = session.output if session else Output(as_json="--json" in arguments)
+    try:
+        result: Any = cli(arguments, standalone_mode=False, obj=session)
+    except LakeflowMetaError as error:
+        report_error(output, error)
+        return error.exit_code
+    except typer.Exit as stop:
+        return stop.exit_code
+    except typer.Abort:
+        return 130
+    except KeyboardInterrupt:
+        output.message("stopped")
+        return 130
+    except _usage_errors() as error:
+        error.show(file=output.err)
+        return 2
+    return result if isinstance(result, int) else 0
+
+
+def report_error(output: Output, error: LakeflowMetaError) -> None:
+    """Print an error for people, or with ``--json`` as the result."""
+    if not output.as_json:
+        output.message(f"error: {error}")
+        return
+    value: dict[str, Any] = {"error": {"type": type(error).__name__, "message": str(error)}}
+    if isinstance(error, SpecError):
+        value["problems"] = [problem_dict(p) for p in error.problems]
+    output.result(value)
+
+
+def problem_dict(problem: Any) -> dict[str, Any]:
+    """A problem as JSON."""
+    names = ("file", "line", "column", "path", "message", "hint")
+    return {name: getattr(problem, name) for name in names}
+
+
+def _usage_errors() -> type[Any]:
+    import click
+
+    return click.ClickException

@@ -1,0 +1,140 @@
+"""Recorded rows as YAML: sorted, without timestamps, the same bytes each time. Pure."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import yaml
+
+_HEADER = "# Exported from the control tables. Load it with `lakeflow-meta sync FILE`.\n"
+
+
+class _Dumper(yaml.SafeDumper):
+    """Plain YAML: block text for many lines, no anchors, lists indented."""
+
+    def ignore_aliases(self, data: Any) -> bool:  # noqa: ARG002 (the signature of PyYAML)
+        return True
+
+    def increase_indent(self, flow: bool = False, indentless: bool = False) -> Any:  # noqa: ARG002
+        return super().increase_indent(flow, False)  # type: ignore[no-untyped-call]
+
+
+def _text(dumper: yaml.SafeDumper, value: str) -> yaml.Node:
+    block = "\n" in value and not any(line.endswith((" ", "\t")) for line in value.split("\n"))
+    return dumper.represent_scalar("tag:yaml.org,2002:str", value, style="|" if block else None)
+
+
+_Dumper.add_representer(str, _text)
+
+
+def export_yaml(
+    *,
+    sources: Iterable[Mapping[str, Any]],
+    modules: Iterable[Mapping[str, Any]],
+    tables: Iterable[Mapping[str, Any]],
+    scripts: Iterable[Mapping[str, Any]],
+) -> str:
+    """The rows of four control tables as one metadata file."""
+    grouped: dict[str, list[Mapping[str, Any]]] = {}
+    for row in sources:
+        grouped.setdefault(row["module_name"], []).append(row)
+    settings = {row["module_name"]: row for row in modules}
+    document: dict[str, Any] = {}
+    names = sorted(settings.keys() | grouped.keys())
+    if names:
+        document["modules"] = [_module(n, settings.get(n, {}), grouped.get(n, [])) for n in names]
+    if found := sorted(tables, key=lambda row: str(row["table_name"])):
+        document["tables"] = [_table(row) for row in found]
+    if found := sorted(scripts, key=lambda row: str(row["script_id"])):
+        document["ddl_scripts"] = [_script(row) for row in found]
+    body = yaml.dump(
+        _escaped(document), Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=100
+    )
+    return _HEADER + body
+
+
+def _module(
+    name: str, row: Mapping[str, Any], sources: Iterable[Mapping[str, Any]]
+) -> dict[str, Any]:
+    return _without_empty(
+        {
+            "module_name": name,
+            "description": row.get("description"),
+            "is_active": _flag(row),
+            "job_config": _json(row, "job_config"),
+            "ddl_targets": _json(row, "ddl_targets"),
+            "sources": [_source(s) for s in sorted(sources, key=_source_order)],
+        }
+    )
+
+
+def _source_order(row: Mapping[str, Any]) -> tuple[bool, int, str]:
+    order = row["execution_order"]
+    return (order is None, order or 0, row["source_id"])
+
+
+def _source(row: Mapping[str, Any]) -> dict[str, Any]:
+    return _without_empty(
+        {
+            "source_id": row["source_id"],
+            "description": row.get("description"),
+            "source_type": row["source_type"],
+            "execution_order": row["execution_order"],
+            "is_active": _flag(row),
+            "source_config": _json(row, "source_config"),
+            "target_config": _json(row, "target_config"),
+            "transformation_config": _json(row, "transformation_config"),
+        }
+    )
+
+
+def _table(row: Mapping[str, Any]) -> dict[str, Any]:
+    return _without_empty(
+        {
+            "table": row["table_name"],
+            "module": row["module_name"],
+            "is_active": _flag(row),
+            **_json(row, "definition"),
+        }
+    )
+
+
+def _script(row: Mapping[str, Any]) -> dict[str, Any]:
+    target, release, file = row["script_id"].split("/", 2)
+    return _without_empty(
+        {
+            "target": target,
+            "release": release,
+            "file": file,
+            "is_active": _flag(row),
+            "body": row["body"],
+        }
+    )
+
+
+def _flag(row: Mapping[str, Any]) -> bool | None:
+    """Only a soft delete is written; active is what a file means anyway."""
+    return False if row.get("is_active") is False else None
+
+
+def _json(row: Mapping[str, Any], column: str) -> Any:
+    return json.loads(row.get(column) or "{}")
+
+
+def _without_empty(value: dict[str, Any]) -> dict[str, Any]:
+    return {key: item for key, item in value.items() if item not in (None, {}, [], "")}
+
+
+def _escaped(value: Any) -> Any:
+    """Text that looks like a variable is escaped, so that it loads back as the text it is."""
+    match value:
+        case str():
+            return value.replace("${", "$${")
+        case list():
+            return [_escaped(item) for item in value]
+        case dict():
+            return {_escaped(key): _escaped(item) for key, item in value.items()}
+        case _:
+            return value

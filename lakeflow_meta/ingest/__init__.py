@@ -1,0 +1,1 @@
+"""Exactly once ingestion of files into Delta tables."""

@@ -1,0 +1,1 @@
+"""Table schemas: declared tables compared with live ones, planned, and made so."""

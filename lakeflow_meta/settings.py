@@ -1,0 +1,94 @@
+"""Settings: what they are, where each value comes from. Pure; `app.py` reads files and environment.
+
+Order, later wins: field default, ``conf/default.yml``, ``conf/<target>.yml``, environment
+(``LAKEFLOW_META_*``), command line.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from lakeflow_meta.errors import ConfigError
+from lakeflow_meta.findings import path_text, validation_findings
+from lakeflow_meta.names import TableName
+
+ENVIRONMENT_PREFIX = "LAKEFLOW_META_"
+
+
+class Settings(BaseModel):
+    """Effective settings of one target. Unknown keys are refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    target: str = "local"
+    backend: Literal["local", "databricks"] = "local"
+    home: Path = Path(".lakeflow")
+    cache: Path = Path("~/.cache/lakeflow_meta")
+    control_table: str = "main.lakeflow.etl_control"
+    warehouse_id: str | None = None
+    job_name_template: str = "{module_name}"
+    catalogs: tuple[str, ...] = ()
+    variables: dict[str, Any] = {}
+    spark_conf: dict[str, str] = {}
+    max_parallel_tasks: Annotated[int, Field(ge=1, le=64)] = 4
+    ddl_stagger_seconds: Annotated[float, Field(ge=0)] = 0.2
+    actor: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """Values from one place; ``origin`` is how people know it."""
+
+    origin: str
+    values: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Resolved:
+    """Settings, and for each field the layer that decided it."""
+
+    settings: Settings
+    origins: Mapping[str, str]
+
+
+def environment_layer(environment: Mapping[str, str]) -> Layer:
+    """Settings named by ``LAKEFLOW_META_*`` variables; others of that prefix are not settings."""
+    values = {
+        name: environment[ENVIRONMENT_PREFIX + name.upper()]
+        for name, field in Settings.model_fields.items()
+        if ENVIRONMENT_PREFIX + name.upper() in environment
+        and field.annotation not in (dict[str, Any], dict[str, str], tuple[str, ...])
+    }
+    return Layer("environment", values)
+
+
+def resolve(layers: Sequence[Layer]) -> Resolved:
+    """Put the layers together; mappings (``variables``, ``spark_conf``) are merged key by key.
+
+    Raises ConfigError that names every unusable value and the layer it is from.
+    """
+    values: dict[str, Any] = {}
+    origins = dict.fromkeys(Settings.model_fields, "default")
+    for layer in layers:
+        for name, value in layer.values.items():
+            if isinstance(value, dict) and isinstance(values.get(name), dict):
+                values[name] = {**values[name], **value}
+            else:
+                values[name] = value
+            origins[name] = layer.origin
+    try:
+        settings = Settings.model_validate(values)
+    except ValidationError as error:
+        lines = [
+            f"{origins.get(str(f.path[0]), 'settings') if f.path else 'settings'}: "
+            f"{path_text(f.path)}: {f.message}" + (f" ({f.hint})" if f.hint else "")
+            for f in validation_findings(error, Settings)
+        ]
+        raise ConfigError("settings cannot be used\n" + "\n".join(lines)) from error
+    TableName.parse(settings.control_table)
+    return Resolved(settings, origins)

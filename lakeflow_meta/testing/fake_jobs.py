@@ -1,0 +1,235 @@
+"""A Jobs API in memory, with the semantics of the real one, a log of calls, and faults on demand.
+
+A run ends at once: every task that the graph lets start ends as `FakeJobs.task_states` says,
+``success`` where it says nothing.
+"""
+
+from __future__ import annotations
+
+import copy
+import itertools
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, ClassVar, Literal, TypeVar
+
+from lakeflow_meta.backends.local.api_settings import INVALID, changed_settings, new_settings
+from lakeflow_meta.backends.local.task_graph import Ended, TaskNode, nodes_of, run_outcome, verdict
+from lakeflow_meta.errors import BackendError, NotFoundError
+from lakeflow_meta.ports import Clock, JobRun, LiveJob, RunState, TaskRun, utc_now
+
+T = TypeVar("T")
+When = Literal["before", "after"]
+
+_FIRST_JOB_ID = 700_000_000_001
+_FIRST_RUN_ID = 800_000_000_001
+
+
+class InjectedError(BackendError):
+    """The default fault: the workspace did not answer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One call as it was made; ``arguments`` is a private copy."""
+
+    method: str
+    arguments: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class _Fault:
+    nth: int
+    when: When
+    error: BaseException
+    seen: int = 0
+
+    def strikes(self) -> bool:
+        self.seen += 1
+        return self.seen == self.nth
+
+
+class FakeJobs:
+    """A `ports.JobsApi`. Safe to call from several threads."""
+
+    WRITES: ClassVar = frozenset({"create_job", "update_job", "delete_job", "run_job"})
+
+    def __init__(self, clock: Clock = utc_now) -> None:
+        self.calls: list[Call] = []
+        self.task_states: dict[str, RunState] = {}
+        self._clock = clock
+        self._jobs: dict[int, dict[str, Any]] = {}
+        self._runs: dict[int, JobRun] = {}
+        self._job_ids = itertools.count(_FIRST_JOB_ID)
+        self._run_ids = itertools.count(_FIRST_RUN_ID)
+        self._faults: dict[str, list[_Fault]] = {}
+        self._lock = threading.RLock()
+
+    # ----------------------------------------------------------------- for the test
+
+    def fail_on(
+        self,
+        method: str,
+        nth: int = 1,
+        when: When = "before",
+        error: BaseException | None = None,
+    ) -> None:
+        """Let the ``nth`` call of ``method``, counted from now, raise ``error``.
+
+        ``after`` means that the call took effect and only its answer is lost. A BaseException
+        such as KeyboardInterrupt plays a killed process.
+        """
+        if not hasattr(FakeJobs, method):
+            raise ValueError(f"the Jobs API has no method {method!r}")
+        fault = InjectedError(f"injected: {method}", code="INTERNAL_ERROR", transient=True)
+        self._faults.setdefault(method, []).append(_Fault(nth, when, error or fault))
+
+    def heal(self) -> None:
+        """Forget every fault that has not struck yet."""
+        self._faults.clear()
+
+    def calls_of(self, *methods: str) -> list[Call]:
+        """The calls of these methods, in order."""
+        return [call for call in self.calls if call.method in methods]
+
+    @property
+    def writes(self) -> list[Call]:
+        """The calls that change something, in order."""
+        return self.calls_of(*self.WRITES)
+
+    # ----------------------------------------------------------------- the Jobs API
+
+    def list_jobs(self) -> Iterator[LiveJob]:
+        """See `JobsApi.list_jobs`."""
+        return iter(self._call("list_jobs", {}, self._all_jobs))
+
+    def get_job(self, job_id: int) -> LiveJob:
+        """See `JobsApi.get_job`."""
+        return self._call(
+            "get_job",
+            {"job_id": job_id},
+            lambda: LiveJob(job_id, copy.deepcopy(self._found(job_id))),
+        )
+
+    def create_job(self, settings: Mapping[str, Any]) -> int:
+        """See `JobsApi.create_job`."""
+        return self._call("create_job", {"settings": settings}, lambda: self._create(settings))
+
+    def update_job(
+        self, job_id: int, settings: Mapping[str, Any], fields_to_remove: Sequence[str] = ()
+    ) -> None:
+        """See `JobsApi.update_job`."""
+        arguments = {
+            "job_id": job_id,
+            "settings": settings,
+            "fields_to_remove": tuple(fields_to_remove),
+        }
+        self._call(
+            "update_job", arguments, lambda: self._update(job_id, settings, fields_to_remove)
+        )
+
+    def delete_job(self, job_id: int) -> None:
+        """See `JobsApi.delete_job`."""
+        self._call("delete_job", {"job_id": job_id}, lambda: self._delete(job_id))
+
+    def run_job(self, job_id: int, parameters: Mapping[str, str]) -> int:
+        """See `JobsApi.run_job`."""
+        arguments = {"job_id": job_id, "parameters": parameters}
+        return self._call("run_job", arguments, lambda: self._run(job_id, parameters))
+
+    def follow_run(self, run_id: int) -> JobRun:
+        """See `JobsApi.follow_run`."""
+        return self._call("follow_run", {"run_id": run_id}, lambda: self._found_run(run_id))
+
+    def get_run(self, run_id: int) -> JobRun:
+        """See `JobsApi.get_run`."""
+        return self._call("get_run", {"run_id": run_id}, lambda: self._found_run(run_id))
+
+    def list_runs(self, job_id: int | None = None, limit: int = 25) -> list[JobRun]:
+        """See `JobsApi.list_runs`."""
+        arguments = {"job_id": job_id, "limit": limit}
+        return self._call("list_runs", arguments, lambda: self._newest_runs(job_id, limit))
+
+    # ----------------------------------------------------------------- inside
+
+    def _call(self, method: str, arguments: Mapping[str, Any], act: Callable[[], T]) -> T:
+        with self._lock:
+            self.calls.append(Call(method, copy.deepcopy(dict(arguments))))
+            striking = [fault for fault in self._faults.get(method, []) if fault.strikes()]
+            self._strike(striking, "before")
+            result = act()
+            self._strike(striking, "after")
+            return result
+
+    def _strike(self, faults: Sequence[_Fault], when: When) -> None:
+        for fault in faults:
+            if fault.when == when:
+                raise fault.error
+
+    def _all_jobs(self) -> list[LiveJob]:
+        return [LiveJob(job_id, copy.deepcopy(job)) for job_id, job in sorted(self._jobs.items())]
+
+    def _found(self, job_id: int) -> dict[str, Any]:
+        if job_id not in self._jobs:
+            raise _missing(f"job {job_id}")
+        return self._jobs[job_id]
+
+    def _found_run(self, run_id: int) -> JobRun:
+        if run_id not in self._runs:
+            raise _missing(f"run {run_id}")
+        return self._runs[run_id]
+
+    def _create(self, settings: Mapping[str, Any]) -> int:
+        document = new_settings(settings)
+        job_id = next(self._job_ids)
+        self._jobs[job_id] = document
+        return job_id
+
+    def _update(self, job_id: int, settings: Mapping[str, Any], removals: Sequence[str]) -> None:
+        self._jobs[job_id] = changed_settings(self._found(job_id), settings, removals)
+
+    def _delete(self, job_id: int) -> None:
+        self._found(job_id)
+        del self._jobs[job_id]
+
+    def _run(self, job_id: int, parameters: Mapping[str, str]) -> int:
+        settings = self._found(job_id)
+        declared = {parameter["name"] for parameter in settings.get("parameters", [])}
+        unknown = sorted(set(parameters) - declared)
+        if unknown:
+            raise BackendError(f"job {job_id} has no parameter {unknown[0]!r}", code=INVALID)
+        run_id = next(self._run_ids)
+        nodes = nodes_of(settings.get("tasks", []))
+        ended = self._play(nodes)
+        now = self._clock()
+        name = settings.get("name", "Untitled")
+        tasks = tuple(self._task_run(node.task_key, ended[node.task_key].state) for node in nodes)
+        self._runs[run_id] = JobRun(
+            run_id, job_id, name, run_outcome(nodes, ended), now, now, tasks
+        )
+        return run_id
+
+    def _play(self, nodes: Sequence[TaskNode]) -> dict[str, Ended]:
+        ended: dict[str, Ended] = {}
+        while len(ended) < len(nodes):
+            for node in nodes:
+                state = None if node.task_key in ended else verdict(node, ended)
+                if state is RunState.QUEUED:
+                    state = self.task_states.get(node.task_key, RunState.SUCCESS)
+                if state is not None:
+                    ended[node.task_key] = Ended(state)
+        return ended
+
+    def _task_run(self, task_key: str, state: RunState) -> TaskRun:
+        ran = state in {RunState.SUCCESS, RunState.FAILED, RunState.TIMED_OUT, RunState.CANCELLED}
+        now = self._clock() if ran else None
+        error = "scripted by the test" if state.bad else ""
+        return TaskRun(task_key, state, started_at=now, ended_at=now, error=error)
+
+    def _newest_runs(self, job_id: int | None, limit: int) -> list[JobRun]:
+        runs = [run for run in self._runs.values() if job_id in {None, run.job_id}]
+        return [replace(run, tasks=()) for run in reversed(runs)][:limit]
+
+
+def _missing(what: str) -> NotFoundError:
+    return NotFoundError(f"{what} does not exist", code="RESOURCE_DOES_NOT_EXIST")

@@ -1,0 +1,310 @@
+"""A `ControlStore` in memory, with faults on demand. The contract suite runs on it too."""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, Literal
+
+import pyarrow as pa
+
+from lakeflow_meta.control.tables import TableLayout
+from lakeflow_meta.errors import BackendError, NotFoundError
+from lakeflow_meta.names import TableName
+from lakeflow_meta.ports import Clock, Commit, MergeResult, Row, utc_now
+
+if TYPE_CHECKING:
+    from sqlglot import exp
+
+When = Literal["before", "after"]
+
+_ARROW_TYPES = {
+    "STRING": pa.string(),
+    "INT": pa.int32(),
+    "BIGINT": pa.int64(),
+    "DOUBLE": pa.float64(),
+    "BOOLEAN": pa.bool_(),
+    "TIMESTAMP": pa.timestamp("us", "UTC"),
+}
+
+
+@dataclass(slots=True)
+class _Table:
+    layout: TableLayout
+    versions: list[tuple[Row, ...]]
+    commits: list[Commit] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class _Fault:
+    method: str
+    call: int
+    when: When
+    error: BaseException
+
+
+class FakeStore:
+    """Every version of every table is kept as a tuple of rows; one lock makes calls atomic.
+
+    ``calls`` counts the calls of each method. `select`, `update` and `delete` take SQL, which
+    only a real engine understands: they raise BackendError here.
+    """
+
+    def __init__(self, clock: Clock = utc_now) -> None:
+        self._clock = clock
+        self._lock = threading.RLock()
+        self._tables: dict[str, _Table] = {}
+        self._faults: list[_Fault] = []
+        self.calls: Counter[str] = Counter()
+
+    def fail_on(
+        self,
+        method: str,
+        nth: int = 1,
+        when: When = "before",
+        error: BaseException | None = None,
+    ) -> None:
+        """Raise at the ``nth`` call from now on of ``method``, before or after it did its work."""
+        failure = error or BackendError(f"{method} was made to fail", code="FAULT", transient=True)
+        self._faults.append(_Fault(method, self.calls[method] + nth, when, failure))
+
+    # --- tables
+
+    def ensure(self, table: TableName, layout: TableLayout) -> bool:
+        """Create the table when it is absent; add columns that a newer layout has."""
+        with self._call("ensure"):
+            found = self._tables.get(table.key)
+            if found is not None and found.layout == layout:
+                return False
+            rows = found.versions[-1] if found else ()
+            versions = found.versions if found else []
+            commits = found.commits if found else []
+            kept = self._tables[table.key] = _Table(layout, versions, commits)
+            self._commit(kept, rows, "CREATE TABLE" if found is None else "ADD COLUMNS", None)
+            return True
+
+    def version(self, table: TableName) -> int | None:
+        """The current version, None when there is no such table."""
+        with self._call("version"):
+            found = self._tables.get(table.key)
+            return None if found is None else len(found.versions) - 1
+
+    def history(self, table: TableName) -> list[Commit]:
+        """All commits, oldest first."""
+        with self._call("history"):
+            return list(self._table(table).commits)
+
+    def read(
+        self,
+        table: TableName,
+        *,
+        columns: Sequence[str] | None = None,
+        where: Mapping[str, Any] | None = None,
+        version: int | None = None,
+    ) -> pa.Table:
+        """Rows now, or as of a version."""
+        with self._call("read"):
+            found = self._table(table)
+            if version is not None and not 0 <= version < len(found.versions):
+                raise NotFoundError(f"version {version} of {table} does not exist")
+            rows = found.versions[-1 if version is None else version]
+            chosen = [row for row in rows if _matches(row, where or {})]
+            whole = pa.Table.from_pylist(chosen, schema=_schema(found.layout))
+            return whole.select(list(columns)) if columns else whole
+
+    # --- writing
+
+    def merge(
+        self,
+        table: TableName,
+        rows: Sequence[Row],
+        *,
+        keys: Sequence[str],
+        insert_only: Sequence[str] = (),
+        touch: Sequence[str] = (),
+        scope: Mapping[str, Any] | None = None,
+        fence: str | None = None,
+        note: Mapping[str, str] | None = None,
+    ) -> MergeResult:
+        """Insert, update and remove in one transaction; see `ControlStore.merge`."""
+        with self._call("merge"):
+            found = self._table(table)
+            offered = _by_key(table, [_checked(table, found, row) for row in rows], keys)
+            if any(row.keys() != rows[0].keys() for row in rows):
+                raise ValueError(f"{table}: all rows of a merge name the same columns")
+            merge = _Merge(offered, keys, frozenset(insert_only), frozenset(touch), fence)
+            merged = merge.apply(found.versions[-1], scope, found.layout.names)
+            if merge.changed:
+                self._commit(found, tuple(merged), "MERGE", note)
+            return MergeResult(*merge.counts, version=len(found.versions) - 1)
+
+    def append(
+        self, table: TableName, rows: Sequence[Row], *, note: Mapping[str, str] | None = None
+    ) -> None:
+        """Add rows; columns that a row does not name become NULL."""
+        with self._call("append"):
+            found = self._table(table)
+            named = found.layout.names
+            added = [dict.fromkeys(named) | _checked(table, found, row) for row in rows]
+            if added:
+                self._commit(found, (*found.versions[-1], *added), "WRITE", note)
+
+    def select(self, query: exp.Query, tables: Mapping[str, TableName]) -> pa.Table:
+        """Raises BackendError: this store understands no SQL."""
+        raise _no_sql("select", query, tables)
+
+    def update(
+        self,
+        table: TableName,
+        assignments: Mapping[str, exp.Expression],
+        where: exp.Expression | None,
+        *,
+        note: Mapping[str, str] | None = None,
+    ) -> int:
+        """Raises BackendError: this store understands no SQL."""
+        raise _no_sql("update", table, assignments, where, note)
+
+    def delete(
+        self,
+        table: TableName,
+        where: exp.Expression | None,
+        *,
+        note: Mapping[str, str] | None = None,
+    ) -> int:
+        """Raises BackendError: this store understands no SQL."""
+        raise _no_sql("delete", table, where, note)
+
+    # --- inside
+
+    def _table(self, table: TableName) -> _Table:
+        try:
+            return self._tables[table.key]
+        except KeyError:
+            raise NotFoundError(f"{table} does not exist", code="TABLE_NOT_FOUND") from None
+
+    def _commit(
+        self, table: _Table, rows: tuple[Row, ...], operation: str, note: Mapping[str, str] | None
+    ) -> None:
+        table.versions.append(rows)
+        at = max([self._clock(), *(commit.at for commit in table.commits[-1:])])
+        table.commits.append(Commit(len(table.versions) - 1, at, operation, dict(note or {})))
+
+    @contextmanager
+    def _call(self, method: str) -> Iterator[None]:
+        """One call: takes the lock, counts, and raises the faults that were asked for."""
+        with self._lock:
+            self.calls[method] += 1
+            number = self.calls[method]
+            self._strike(method, number, "before")
+            yield
+            self._strike(method, number, "after")
+
+    def _strike(self, method: str, number: int, when: When) -> None:
+        for fault in self._faults:
+            if (fault.method, fault.call, fault.when) == (method, number, when):
+                raise fault.error
+
+
+class _Merge:
+    """One merge over the rows of one version."""
+
+    def __init__(
+        self,
+        offered: dict[tuple[Any, ...], Row],
+        keys: Sequence[str],
+        insert_only: frozenset[str],
+        touch: frozenset[str],
+        fence: str | None,
+    ) -> None:
+        self._offered = offered
+        self._keys = tuple(keys)
+        self._insert_only = insert_only
+        self._touch = touch
+        self._fence = fence
+        self._inserted = self._updated = self._removed = 0
+
+    @property
+    def counts(self) -> tuple[int, int, int]:
+        return self._inserted, self._updated, self._removed
+
+    @property
+    def changed(self) -> bool:
+        return any(self.counts)
+
+    def apply(
+        self, rows: Sequence[Row], scope: Mapping[str, Any] | None, names: Sequence[str]
+    ) -> list[Row]:
+        waiting = dict(self._offered)
+        result: list[Row] = []
+        for row in rows:
+            offer = waiting.pop(_key(row, self._keys), None)
+            if offer is not None:
+                result.append(self._updated_row(row, offer))
+            elif scope is not None and _matches(row, scope):
+                self._removed += 1
+            else:
+                result.append(row)
+        self._inserted = len(waiting)
+        return [*result, *(dict.fromkeys(names) | offer for offer in waiting.values())]
+
+    def _updated_row(self, row: Row, offer: Row) -> Row:
+        written = {n: v for n, v in offer.items() if n not in self._insert_only}
+        if self._fence is not None:
+            wins = row[self._fence] == offer[self._fence] - 1
+        else:
+            wins = any(row[n] != v for n, v in written.items() if n not in self._touch)
+        if not wins:
+            return row
+        self._updated += 1
+        return {**row, **written}
+
+
+def _schema(layout: TableLayout) -> pa.Schema:
+    return pa.schema([(column.name, _ARROW_TYPES[column.type]) for column in layout.columns])
+
+
+def _checked(table: TableName, found: _Table, row: Row) -> Row:
+    """A private copy in UTC; refuses unknown columns and times without a zone."""
+    unknown = set(row) - set(found.layout.names)
+    if unknown:
+        raise ValueError(f"{table} has no column {', '.join(sorted(unknown))}")
+    return {name: _utc(name, value) for name, value in row.items()}
+
+
+def _utc(name: str, value: Any) -> Any:
+    if not isinstance(value, datetime):
+        return value
+    if value.tzinfo is None:
+        raise ValueError(f"column {name} holds a timestamp without a time zone")
+    return value.astimezone(UTC)
+
+
+def _key(row: Row, keys: Sequence[str]) -> tuple[Any, ...]:
+    return tuple(row[name] for name in keys)
+
+
+def _by_key(
+    table: TableName, rows: Sequence[Row], keys: Sequence[str]
+) -> dict[tuple[Any, ...], Row]:
+    offered: dict[tuple[Any, ...], Row] = {}
+    for row in rows:
+        if _key(row, keys) in offered:
+            raise BackendError(f"{table}: two offered rows have the key {_key(row, keys)}")
+        offered[_key(row, keys)] = row
+    return offered
+
+
+def _matches(row: Row, where: Mapping[str, Any]) -> bool:
+    for name, wanted in where.items():
+        values = wanted if isinstance(wanted, list | tuple | set | frozenset) else [wanted]
+        if row[name] not in values:
+            return False
+    return True
+
+
+def _no_sql(method: str, *_arguments: object) -> BackendError:
+    return BackendError(f"FakeStore understands no SQL: {method}", code="UNSUPPORTED")

@@ -1,0 +1,47 @@
+"""One embedded Spark session for the whole run, one schema for each test."""
+
+from __future__ import annotations
+
+import os
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from pyspark.sql import SparkSession
+
+from lakeflow_meta.backends.local.runtime import default_cache
+from lakeflow_meta.backends.local.session import EmbeddedSpark
+
+SPARK_FIXTURES = {"embedded", "spark", "schema"}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if SPARK_FIXTURES & set(getattr(item, "fixturenames", ())):
+            item.add_marker(pytest.mark.spark)
+
+
+@pytest.fixture(scope="session")
+def embedded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedSpark]:
+    """The one embedded session of the run; its home is a temporary directory."""
+    given = os.environ.get("LAKEFLOW_META_CACHE")
+    cache = Path(given) if given else default_cache()
+    home = tmp_path_factory.mktemp("home")
+    engine = EmbeddedSpark(home, cache=cache, catalogs=("main", "testcat"))
+    yield engine
+    engine.stop()
+
+
+@pytest.fixture(scope="session")
+def spark(embedded: EmbeddedSpark) -> SparkSession:
+    """The session that all tests share."""
+    return embedded.session()
+
+
+@pytest.fixture
+def schema(spark: SparkSession) -> str:
+    """A fresh schema of the catalog ``testcat``: its two-level name."""
+    name = f"testcat.s_{uuid.uuid4().hex[:10]}"
+    spark.sql(f"CREATE SCHEMA {name}")
+    return name
