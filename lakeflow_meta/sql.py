@@ -15,6 +15,9 @@ from typing import TYPE_CHECKING, Any, assert_never
 from lakeflow_meta.names import TableName
 from lakeflow_meta.sql_tokens import Kind, Token, tokens
 
+if TYPE_CHECKING:
+    from lakeflow_meta.schema.table import Column, DeltaTable
+
 Scalar = str | bool | int | float | Decimal | date | datetime | None
 
 

@@ -8,19 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import PurePath
 from typing import Annotated, Any
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from lakeflow_meta.control.rows import Module, Source, module_row, source_row
 from lakeflow_meta.control.yaml_nodes import Document, declared_variables, read_document
-from lakeflow_meta.errors import ConfigError, Problem
-from lakeflow_meta.findings import Finding, Path, validation_findings
-from lakeflow_meta.ingest.source import FileSource, is_file_source
+from lakeflow_meta.errors import Problem
+from lakeflow_meta.findings import Finding, Path, did_you_mean, validation_findings
+from lakeflow_meta.ingest.source import check_file_source, is_file_source
 from lakeflow_meta.jobs.job_settings import JobContext, check_module
-from lakeflow_meta.names import TableName
 from lakeflow_meta.ports import Row
 from lakeflow_meta.schema.table import TableSpec
 from lakeflow_meta.scripts.script import Script, read_scripts
@@ -199,3 +196,73 @@ def _parse(reader: _Reader, document: Document) -> MetadataFile | None:
         findings = validation_findings(error, MetadataFile)
         reader.problems += [document.problem(finding) for finding in findings]
         return None
+
+
+def _check_modules(reader: _Reader) -> None:
+    """What the job builder and the ingestor would refuse later is found now."""
+    tables_by_module: dict[str, list[str]] = {}
+    for place, table in reader.tables:
+        tables_by_module.setdefault(table.module, []).append(table.full_name)
+        if table.module and ("module", table.module.lower()) not in reader.places:
+            message = f"module {table.module!r} is not declared"
+            reader.problems.append(place.problem(Finding(("module",), message)))
+    targets = {script.target for script in reader.scripts}
+    for place, spec in reader.modules:
+        found = list(_module_findings(reader, spec, tables_by_module, targets))
+        reader.problems += [place.problem(finding) for finding in found]
+
+
+def _module_findings(
+    reader: _Reader, spec: ModuleSpec, tables: Mapping[str, Sequence[str]], targets: set[str]
+) -> Iterable[Finding]:
+    seen: dict[str, int] = {}
+    for i, source in enumerate(spec.sources):
+        if seen.setdefault(source.source_id, i) != i:
+            message = f"source {source.source_id!r} is given twice in module {spec.module_name!r}"
+            yield Finding(("sources", i, "source_id"), message, "keep one")
+    for i, target in enumerate(spec.ddl_targets or ()):
+        if target not in targets:
+            hint = did_you_mean(target, targets) if targets else "add ddl_scripts/<target>/…"
+            yield Finding(("ddl_targets", i), f"no DDL script has target {target!r}", hint)
+    module = Module(
+        spec.module_name,
+        spec.job_config,
+        spec.description,
+        tuple(spec.ddl_targets or ()),
+        sources=tuple(_source(spec.module_name, source) for source in spec.sources),
+        tables=tuple(sorted(tables.get(spec.module_name, ()))),
+    )
+    yield from check_module(module, context=reader.context)
+    for i, source in enumerate(module.sources):
+        if is_file_source(source):
+            for finding in check_file_source(source.source_config, source.target_config):
+                yield finding.under("sources", i)
+
+
+def _source(module_name: str, spec: SourceSpec) -> Source:
+    return Source(
+        module_name=module_name,
+        source_id=spec.source_id,
+        source_type=spec.source_type,
+        execution_order=spec.execution_order,
+        source_config=spec.source_config,
+        target_config=spec.target_config,
+        transformation_config=spec.transformation_config,
+        description=spec.description,
+    )
+
+
+def _source_rows(spec: ModuleSpec) -> Iterable[Row]:
+    for source in spec.sources:
+        yield {**source_row(_source(spec.module_name, source)), "is_active": source.is_active}
+
+
+def _module_row(spec: ModuleSpec) -> Row:
+    targets = tuple(spec.ddl_targets or ())
+    module = Module(spec.module_name, spec.job_config, spec.description, targets)
+    return {**module_row(module), "is_active": spec.is_active}
+
+
+def _script_rows(scripts: Iterable[Script]) -> Iterable[Row]:
+    for script in scripts:
+        yield {**script.row(), "is_active": None}

@@ -21,9 +21,17 @@ class _Dumper(yaml.SafeDumper):
         return super().increase_indent(flow, False)  # type: ignore[no-untyped-call]
 
 
+_LINE_BREAKS = frozenset("\r\x85\u2028\u2029\ufeff")
+"""YAML reads these as line breaks or drops them, unless they are escaped."""
+
+
 def _text(dumper: yaml.SafeDumper, value: str) -> yaml.Node:
-    block = "\n" in value and not any(line.endswith((" ", "\t")) for line in value.split("\n"))
-    return dumper.represent_scalar("tag:yaml.org,2002:str", value, style="|" if block else None)
+    style = None
+    if not _LINE_BREAKS.isdisjoint(value):
+        style = '"'
+    elif "\n" in value and not any(line.endswith((" ", "\t")) for line in value.split("\n")):
+        style = "|"
+    return dumper.represent_scalar("tag:yaml.org,2002:str", value, style=style)
 
 
 _Dumper.add_representer(str, _text)

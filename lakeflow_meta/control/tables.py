@@ -143,7 +143,7 @@ DDL_SCRIPTS = TableLayout(
 
 FILES = TableLayout(
     suffix="_files",
-    comment="the ingestor's ledger: one row per file of a source",
+    comment="the ingestor's ledger: one row per file and content, for each target",
     columns=_columns(
         ("file_path", "STRING", "where the file was found"),
         ("file_hash", "STRING", "SHA-256 of the file's bytes"),
@@ -151,16 +151,17 @@ FILES = TableLayout(
         ("processed_at", "TIMESTAMP", "when the file reached its status"),
         ("record_count", "BIGINT", "rows that the file brought"),
         ("error_message", "STRING", "why the file failed, or why it was skipped"),
-        ("target_table", "STRING", "the table that the file goes to"),
+        ("target_table", "STRING", "the table that the file goes to, in lower case"),
         ("size_bytes", "BIGINT", "size of the file"),
         ("modified_at", "TIMESTAMP", "modification time of the file"),
-        ("batch_id", "STRING", "lane and transaction version that carried the file"),
-        ("attempt", "BIGINT", "how often the file was claimed; the fence of claims"),
-        ("lease_owner", "STRING", "the process that holds the claim"),
-        ("lease_until", "TIMESTAMP", "until when the claim holds"),
+        ("batch_id", "STRING", "application id and version of the Delta transaction"),
+        ("attempt", "BIGINT", "how often the file was claimed"),
+        ("lease_owner", "STRING", "the process that claimed the file"),
+        ("lease_until", "TIMESTAMP", "the claim's lease when it was made; its lane renews it"),
         ("duplicate_of", "STRING", "path of the file that brought the same bytes first"),
+        ("fence", "BIGINT", "rises by 1 with each change; guards concurrent writers"),
     ),
-    keys=("target_table", "file_path"),
+    keys=("target_table", "file_path", "file_hash"),
     contract=6,
 )
 

@@ -19,11 +19,10 @@ from lakeflow_meta.errors import ConfigError, Problem, SpecError
 from lakeflow_meta.findings import Finding, path_text, validation_findings
 from lakeflow_meta.names import TableName
 
-SOURCE_TYPE = "file"
-"""``source_type`` of a source whose files this package ingests."""
-
 TASK_TYPE = "ingest"
 """``task_type`` that asks for the ingestor whatever the source's type is."""
+
+_OTHER_TASKS = frozenset({"notebook_path", "sql_task", "sql_file_path", "sql_query", "query_id"})
 
 
 class FileFormat(StrEnum):
@@ -50,8 +49,11 @@ class FileFormat(StrEnum):
 
 
 _SUFFIXES = {".txt": FileFormat.TEXT, ".ndjson": FileFormat.JSONL} | {
-    f".{format}": format for format in FileFormat
+    f".{known}": known for known in FileFormat
 }
+SOURCE_TYPES = frozenset({"file", "files", "volume", "delta", *FileFormat})
+"""``source_type`` of sources whose files this package ingests (``delta``: refused by name)."""
+
 _COMPRESSIONS = {".gz", ".bz2", ".zst", ".lz4", ".deflate", ".snappy"}
 
 _NOT_READ_YET = {
@@ -81,19 +83,18 @@ _REFUSED_OPTIONS = {
     "ignoremissingfiles": "it loses files without an error",
     "enforceschema": "CSV columns are always taken by their header",
 }
-_KNOWN_OPTIONS = (
-    "sep delimiter encoding charset quote escape comment header inferSchema preferDate"
-    " ignoreLeadingWhiteSpace ignoreTrailingWhiteSpace nullValue nanValue positiveInf negativeInf"
-    " dateFormat timestampFormat timestampNTZFormat enableDateTimeParsingFallback maxColumns"
-    " maxCharsPerColumn mode columnNameOfCorruptRecord multiLine charToEscapeQuoteEscaping"
-    " samplingRatio emptyValue locale lineSep unescapedQuoteHandling compression timeZone"
-    " primitivesAsString prefersDecimal allowComments allowUnquotedFieldNames allowSingleQuotes"
-    " allowNumericLeadingZeros allowBackslashEscapingAnyCharacter allowUnquotedControlChars"
-    " dropFieldIfAllNull allowNonNumericNumbers rowTag attributePrefix valueTag excludeAttribute"
-    " ignoreSurroundingSpaces rowValidationXSDPath ignoreNamespace wildcardColName mergeSchema"
-    " datetimeRebaseMode int96RebaseMode avroSchema wholetext rescuedDataColumn"
-    " readerCaseSensitive"
-).split()
+_READER_OPTIONS = """
+    sep delimiter encoding charset quote escape comment header inferSchema preferDate
+    ignoreLeadingWhiteSpace ignoreTrailingWhiteSpace nullValue nanValue positiveInf negativeInf
+    dateFormat timestampFormat timestampNTZFormat enableDateTimeParsingFallback maxColumns
+    maxCharsPerColumn mode columnNameOfCorruptRecord multiLine charToEscapeQuoteEscaping
+    samplingRatio emptyValue locale lineSep unescapedQuoteHandling compression timeZone
+    primitivesAsString prefersDecimal allowComments allowUnquotedFieldNames allowSingleQuotes
+    allowNumericLeadingZeros allowBackslashEscapingAnyCharacter allowUnquotedControlChars
+    dropFieldIfAllNull allowNonNumericNumbers rowTag attributePrefix valueTag excludeAttribute
+    ignoreSurroundingSpaces rowValidationXSDPath ignoreNamespace wildcardColName mergeSchema
+    datetimeRebaseMode int96RebaseMode avroSchema wholetext rescuedDataColumn readerCaseSensitive
+"""
 """Reader options of Spark 4.1 (docs: Data Sources) and of Databricks' file readers."""
 
 OptionValue = str | bool | int | float
@@ -215,9 +216,14 @@ class FileSource(_Strict):
 
     @classmethod
     def of(cls, source: Source) -> FileSource:
-        """The file source of a control-table row. Raises SpecError."""
+        """The file source of a control-table row; its type may name the format.
+
+        Raises SpecError.
+        """
         name = f"{source.module_name}/{source.source_id}"
-        return cls.parse(name, source.source_config, source.target_config)
+        kind = source.source_type.lower()
+        implied = {"format": kind} if kind in {*FileFormat, "delta"} else {}
+        return cls.parse(name, {**implied, **source.source_config}, source.target_config)
 
     @property
     def target(self) -> TableName:
@@ -231,12 +237,14 @@ class FileSource(_Strict):
 
 
 def is_file_source(source: Source) -> bool:
-    """Whether the ingestor serves this source: its task says ``ingest``, or it is of type ``file``
-    and names no other task."""
-    task_type = source.transformation_config.get("task_type")
-    if task_type is not None or source.transformation_config:
-        return task_type == TASK_TYPE
-    return source.source_type == SOURCE_TYPE
+    """Whether the ingestor serves this source.
+
+    Its task says ``ingest``; or it says nothing of a task, and the source's type is a file type.
+    """
+    config = source.transformation_config
+    if "task_type" in config:
+        return bool(config["task_type"] == TASK_TYPE)
+    return source.source_type.lower() in SOURCE_TYPES and not _OTHER_TASKS & config.keys()
 
 
 def check_file_source(
@@ -252,9 +260,7 @@ def check_file_source(
 _Config = TypeVar("_Config", SourceConfig, TargetConfig)
 
 
-def _findings(
-    column: str, value: Mapping[str, Any], model: type[_Config]
-) -> Iterator[Finding]:
+def _findings(column: str, value: Mapping[str, Any], model: type[_Config]) -> Iterator[Finding]:
     try:
         model.model_validate(dict(value))
     except ValidationError as error:
@@ -271,7 +277,7 @@ def _refuse_unbuilt(value: Any, unbuilt: Mapping[str, str]) -> None:
 
 def _check_option(name: str) -> None:
     """Spark ignores option names that it does not know, so a typo is found here."""
-    known = {option.lower(): option for option in _KNOWN_OPTIONS}
+    known = {option.lower(): option for option in _READER_OPTIONS.split()}
     lower = name.lower()
     if lower in _REFUSED_OPTIONS:
         raise ValueError(f"options.{name} is refused: {_REFUSED_OPTIONS[lower]}")

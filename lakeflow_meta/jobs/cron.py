@@ -8,8 +8,10 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-_MONTHS = dict(zip(["JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC"], range(1, 13)))
-_DAYS = dict(zip(["SUN", "MON", "TUE", "WED", "THU", "FRI", "SAT"], range(1, 8)))
+_MONTHS = frozenset({"JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT"})
+_MONTHS |= {"NOV", "DEC"}
+_DAYS = frozenset({"SUN", "MON", "TUE", "WED", "THU", "FRI", "SAT"})
+_NO_WORDS: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,19 +19,19 @@ class _Field:
     name: str
     low: int
     high: int
-    words: dict[str, int]
+    words: frozenset[str]
     special: str = ""
     """What else one element may be, as a pattern."""
 
 
 _FIELDS = (
-    _Field("seconds", 0, 59, {}),
-    _Field("minutes", 0, 59, {}),
-    _Field("hours", 0, 23, {}),
-    _Field("day of month", 1, 31, {}, r"L|LW|L-([1-9]|[12]\d|30)|([1-9]|[12]\d|3[01])W"),
+    _Field("seconds", 0, 59, _NO_WORDS),
+    _Field("minutes", 0, 59, _NO_WORDS),
+    _Field("hours", 0, 23, _NO_WORDS),
+    _Field("day of month", 1, 31, _NO_WORDS, r"L|LW|L-([1-9]|[12]\d|30)|([1-9]|[12]\d|3[01])W"),
     _Field("month", 1, 12, _MONTHS),
     _Field("day of week", 1, 7, _DAYS, r"L|([1-7]|SUN|MON|TUE|WED|THU|FRI|SAT)(L|#[1-5])"),
-    _Field("year", 1970, 2099, {}),
+    _Field("year", 1970, 2099, _NO_WORDS),
 )
 _DAY_OF_MONTH, _DAY_OF_WEEK = 3, 5
 

@@ -19,6 +19,7 @@ from pydantic import ValidationError
 
 from lakeflow_meta.control.rows import Source
 from lakeflow_meta.findings import Finding, did_you_mean
+from lakeflow_meta.ingest.source import is_file_source
 from lakeflow_meta.jobs.specs import body, spec_findings
 from lakeflow_meta.jobs.task_spec import TaskSpec
 from lakeflow_meta.jobs.task_types import (
@@ -47,12 +48,6 @@ JsonDict = dict[str, Any]
 
 _KEY = re.compile(r"[A-Za-z0-9_-]{1,100}")
 _PLACEHOLDER = re.compile(r"your[-_ ]?(sql[-_ ])?warehouse[-_ ]?id|<.*>|", re.IGNORECASE)
-
-# Kinds of source that are files, so that no task needs to be written for them.
-_FILE_SOURCES = frozenset(
-    ["file", "files", "volume", "csv", "json", "jsonl", "parquet", "avro", "orc", "text", "xml", "delta"]
-)
-_FILE_KEYS = ("path", "paths", "source_path", "volume_path", "file_path", "directory")
 
 _PLAIN_FIELDS = (
     "run_if",
@@ -84,6 +79,10 @@ class JobContext:
     """Whether the platform runs SQL tasks on a warehouse (the embedded one does not)."""
     package_task: Mapping[str, Any] = field(default_factory=dict)
     """Fields for this package's own tasks that say where it is installed, e.g. ``libraries``."""
+
+    def job_name(self, module_name: str) -> str:
+        """The display name of a module's job that names none itself."""
+        return self.name_template.replace("{module_name}", module_name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,10 +163,7 @@ def _inferred_type(source: Source) -> TaskType | None:
         return TaskType.SQL_FILE
     if keys & {"sql_query", "query_id"}:
         return TaskType.SQL_QUERY
-    is_file = source.source_type.lower() in _FILE_SOURCES
-    if is_file and any(key in source.source_config for key in _FILE_KEYS):
-        return TaskType.INGEST
-    return None
+    return TaskType.INGEST if is_file_source(source) else None
 
 
 class _Builder:
