@@ -12,16 +12,19 @@ from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+from lakeflow_meta.control.rows import Row as Row  # rows are a word of every port
+
 if TYPE_CHECKING:
     import pyarrow as pa
     from sqlglot import exp
 
     from lakeflow_meta.control.tables import TableLayout
     from lakeflow_meta.ingest.batch import Batch, BatchCounts
+    from lakeflow_meta.ingest.files import Digests, FoundFile
+    from lakeflow_meta.ingest.source import FileSource
     from lakeflow_meta.names import TableName
-    from lakeflow_meta.schema.table import LiveTable
+    from lakeflow_meta.schema.live import TableState
 
-Row = dict[str, Any]
 Clock = Callable[[], datetime]
 Sleep = Callable[[float], None]
 
@@ -214,7 +217,7 @@ class TaskRun:
 
 @dataclass(frozen=True, slots=True)
 class JobRun:
-    """One run of a job."""
+    """One run of a job. ``error`` is why it could not go on, where no task tells it."""
 
     run_id: int
     job_id: int
@@ -223,6 +226,7 @@ class JobRun:
     started_at: datetime
     ended_at: datetime | None
     tasks: tuple[TaskRun, ...] = ()
+    error: str = ""
 
 
 class JobsApi(Protocol):
@@ -309,8 +313,24 @@ class SqlSession(Protocol):
 class TableReader(Protocol):
     """Reads what Delta tables look like now, without touching their data."""
 
-    def describe(self, tables: Iterable[TableName]) -> Mapping[TableName, LiveTable | None]:
-        """What each table looks like; None where there is none. Raises BackendError."""
+    def describe(self, tables: Iterable[TableName]) -> Mapping[TableName, TableState]:
+        """What stands at each name: a `LiveTable`, None where a table may be created, or
+        `Unreadable` (its schema is missing, it is no Delta table, a type is unknown), which
+        concerns that table alone. Raises BackendError when nothing can be read at all.
+        """
+
+
+class FileLister(Protocol):
+    """Finds files and reads their bytes, wherever they lie."""
+
+    def list_files(self, source: FileSource) -> list[FoundFile]:
+        """Every file that the source names. Raises NotFoundError, BackendError."""
+
+    def stat(self, paths: Iterable[str]) -> Mapping[str, FoundFile]:
+        """Files as they are now; those that are gone are left out."""
+
+    def digest(self, files: Sequence[FoundFile]) -> Digests:
+        """SHA-256 of each file's bytes, read as a stream."""
 
 
 class BatchLoader(Protocol):
@@ -319,5 +339,19 @@ class BatchLoader(Protocol):
     def committed_version(self, table: TableName, app_id: str) -> int | None:
         """The highest transaction version that ``table`` holds for ``app_id``, None if none."""
 
+    def recount(self, batch: Batch) -> BatchCounts | None:
+        """What the commit of this very batch holds; None when there is no such commit.
+
+        Raises BackendError where that can no longer be told.
+        """
+
     def load(self, batch: Batch) -> BatchCounts:
-        """Append (or merge) the batch as one transaction. Raises BackendError, BadFileError."""
+        """Append the batch as one transaction, or find that it was committed before.
+
+        Raises BadFilesError (nothing was written; the files that are to blame), FencedOutError
+        (the target holds a later version of the lane: this one can never be committed),
+        BackendError.
+        """
+
+    def probe(self, batch: Batch) -> Mapping[str, str]:
+        """Read every file of the batch without writing; why each bad one cannot be loaded."""

@@ -97,6 +97,22 @@ def tokens(text: str) -> Iterator[Token]:
         position = end
 
 
+def parameter_names(text: str) -> frozenset[str]:
+    """The names that stand as ``:name`` markers, where Spark binds a parameter.
+
+    https://spark.apache.org/docs/latest/sql-ref-parameter-markers.html
+    """
+    found = set()
+    before = colon = Token(Kind.SYMBOL, "", -1)
+    for token in tokens(text):
+        follows_colon = colon.text == ":" and colon.end == token.start
+        of_a_value = before.end == colon.start and before.kind is not Kind.SYMBOL
+        if token.kind is Kind.WORD and follows_colon and not of_a_value:
+            found.add(token.text)
+        before, colon = colon, token
+    return frozenset(found)
+
+
 def _comment_end(text: str, position: int) -> int:
     """Bracketed comments nest in Spark."""
     depth = 1

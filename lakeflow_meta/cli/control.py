@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from lakeflow_meta.cli.output import Output, Session
+from lakeflow_meta.cli.output import Output, Session, pairs
 
 Paths = Annotated[list[Path], typer.Argument(help="YAML files, or folders of them.")]
 Var = Annotated[
@@ -27,7 +27,7 @@ def validate(context: typer.Context, paths: Paths, var: Var = None) -> None:
     Example: lakeflow-meta validate metadata/
     """
     session: Session = context.obj
-    declared = session.app.declared(paths, _variables(var))
+    declared = session.app.declared(paths, pairs(var, "--var"))
     from lakeflow_meta.cli.main import problem_dict
 
     result = {"problems": [problem_dict(p) for p in declared.problems]}
@@ -53,7 +53,7 @@ def sync(
     Example: lakeflow-meta sync metadata/ --dry-run
     """
     session: Session = context.obj
-    declared = session.app.declared(paths, _variables(var))
+    declared = session.app.declared(paths, pairs(var, "--var"))
     manager = session.app.manager
     if dry_run:
         report = manager.plan_load(declared, prune=prune)
@@ -147,18 +147,6 @@ def write_text(path: Path, text: str) -> None:
         partial.replace(path)
     except OSError as error:
         raise ConfigError(f"cannot write {path}: {error.strerror}") from error
-
-
-def _variables(given: list[str] | None) -> dict[str, Any]:
-    from lakeflow_meta.errors import ConfigError
-
-    found = {}
-    for item in given or []:
-        name, equals, value = item.partition("=")
-        if not equals or not name:
-            raise ConfigError(f"--var {item!r} is not name=value")
-        found[name] = value
-    return found
 
 
 def _summary(declared: Any) -> str:

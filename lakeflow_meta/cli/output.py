@@ -11,6 +11,8 @@ from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
+from lakeflow_meta.cli.live import Relay
+
 if TYPE_CHECKING:
     from rich.console import Console
 
@@ -70,16 +72,19 @@ class Session:
     output: Output
     overrides: Mapping[str, Any] = field(default_factory=dict)
     conf: Path | None = None
-    app_: App | None = None
+    progress: Relay = field(default_factory=Relay)
+    _app: App | None = None
 
     @property
     def app(self) -> App:
         """The parts, wired on first use."""
-        if self.app_ is None:
+        if self._app is None:
             from lakeflow_meta.app import App
 
-            self.app_ = App.from_environment(overrides=self.overrides, conf=self.conf)
-        return self.app_
+            self._app = App.from_environment(
+                overrides=self.overrides, conf=self.conf, progress=self.progress
+            )
+        return self._app
 
 
 def _json_value(value: Any) -> Any:
@@ -104,3 +109,16 @@ def _cell(value: Any) -> str:
             return value.isoformat(sep=" ", timespec="seconds")
         case _:
             return str(value)
+
+
+def pairs(given: Sequence[str] | None, option: str) -> dict[str, str]:
+    """``name=value`` texts of a repeatable option. Raises ConfigError."""
+    from lakeflow_meta.errors import ConfigError
+
+    found = {}
+    for item in given or ():
+        name, equals, value = item.partition("=")
+        if not equals or not name:
+            raise ConfigError(f"{option} {item!r} is not name=value")
+        found[name] = value
+    return found

@@ -12,13 +12,12 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from lakeflow_meta.control.rows import Module, Source, module_row, source_row
+from lakeflow_meta.control.rows import Module, Row, Source, module_row, source_row
 from lakeflow_meta.control.yaml_nodes import Document, declared_variables, read_document
 from lakeflow_meta.errors import Problem
 from lakeflow_meta.findings import Finding, Path, did_you_mean, validation_findings
 from lakeflow_meta.ingest.source import check_file_source, is_file_source
 from lakeflow_meta.jobs.job_settings import JobContext, check_module
-from lakeflow_meta.ports import Row
 from lakeflow_meta.schema.table import TableSpec
 from lakeflow_meta.scripts.script import Script, read_scripts
 

@@ -14,6 +14,7 @@ from typing import Any
 from lakeflow_meta.errors import Problem
 from lakeflow_meta.fingerprint import canonical_json
 
+Row = dict[str, Any]
 JsonObject = Mapping[str, Any]
 
 

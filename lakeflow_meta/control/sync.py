@@ -6,8 +6,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from lakeflow_meta.control.rows import Row
 from lakeflow_meta.control.tables import TableLayout
-from lakeflow_meta.ports import Row
 
 Key = tuple[Any, ...]
 

@@ -269,7 +269,7 @@ def _job_fields(config: JobConfig, module: Module, context: JobContext) -> JsonD
         "notification_settings": silence,
         "email_notifications": emails,
     }
-    always_on = {"continuous": {}} if config.continuous is not None else {}
+    always_on: JsonDict = {"continuous": {}} if config.continuous is not None else {}
     everything = {**named, **fields}
     sent = {name: value for name, value in everything.items() if value not in (None, "", {}, [])}
     return {**always_on, **sent}

@@ -22,6 +22,11 @@ KEYED_LISTS = {
 }
 """Lists whose entries are told apart by a key, wherever they hold objects."""
 
+_SHARED = frozenset(
+    {"tags", "email_notifications", "webhook_notifications", "notification_settings"}
+)
+"""Objects whose keys have nothing to do with each other, so that others may add theirs."""
+
 _LEAF = 1
 _ABSENT: Any = object()
 
@@ -99,14 +104,28 @@ def _merge_mapping(
     merged = dict(live)
     for name in before:
         if name in live and name not in wanted:
-            changes.append(Change(path + name, live[name], None))
-            del merged[name]
+            left = _without(name, live[name], before[name], path + name, changes)
+            if left is _ABSENT:
+                del merged[name]
+            else:
+                merged[name] = left
     for name, value in wanted.items():
         there = live.get(name, _ABSENT)
         result = _merge(name, value, there, before.get(name), path + name, changes)
         if result is not _ABSENT:
             merged[name] = result
     return merged
+
+
+def _without(name: str, live: Any, managed: Any, path: str, changes: list[Change]) -> Any:
+    """What stays of a value that is wanted no more: what others put beside ours, if anything."""
+    entries = _entries(name, live)
+    kept = entries if entries is not None else live if name in _SHARED else None
+    if kept is not None and isinstance(managed, Mapping) and kept.keys() - managed.keys():
+        left = _merge_mapping({}, kept, managed, f"{path}/", changes)
+        return left if entries is None else list(left.values())
+    changes.append(Change(path, live, None))
+    return _ABSENT
 
 
 def _merge(
@@ -116,8 +135,10 @@ def _merge(
     if live is _ABSENT:
         if wanted in ({}, [], None) and name != "continuous":
             return _ABSENT
-        changes.append(Change(path, None, wanted))
-        return wanted
+        if _entries(name, wanted) is None:
+            changes.append(Change(path, None, wanted))
+            return wanted
+        live = []
     entries, live_entries = _entries(name, wanted), _entries(name, live)
     if entries is not None and live_entries is not None:
         merged = _merge_mapping(entries, live_entries, managed, f"{path}/", changes)

@@ -154,24 +154,31 @@ class AddForeignKey:
     referenced: tuple[str, ...]
 
 
-Change = (
+PossibleChange = (
     CreateTable
     | EnableFeatures
     | AddColumns
-    | RemoveColumn
-    | ChangeType
-    | ChangeNullability
     | SetColumnComments
     | SetTableComment
     | SetProperties
     | SetClustering
-    | ChangePartitioning
     | AddCheck
-    | ChangeCheck
     | AddPrimaryKey
-    | ChangePrimaryKey
     | AddForeignKey
 )
+"""Differences that can be worked off in place, if `validate` finds nothing against it."""
+
+ImpossibleChange = (
+    RemoveColumn
+    | ChangeType
+    | ChangeNullability
+    | ChangePartitioning
+    | ChangeCheck
+    | ChangePrimaryKey
+)
+"""Differences that are shown and always refused; they have no SQL."""
+
+Change = PossibleChange | ImpossibleChange
 
 ReferencedColumns = Mapping[str, Sequence[str]]
 """Primary keys of parent tables, by `TableName.key`."""

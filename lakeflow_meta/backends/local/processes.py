@@ -19,7 +19,7 @@ STALE_AFTER_SECONDS = 60.0
 """A heartbeat older than this is that of a dead process, where nothing better is known."""
 
 _PROC = Path("/proc")
-# Fields of /proc/<pid>/stat behind the command name: state is field 3, starttime field 22 (proc(5)).
+# /proc/<pid>/stat, counted behind the command's name: fields 3 (state) and 22 (start), proc(5).
 _STATE, _STARTED = 0, 19
 _ENDED_STATES = frozenset({"Z", "X"})
 
@@ -50,8 +50,11 @@ def this_process() -> ProcessIdentity:
 
 def has_ended(owner: ProcessIdentity, heartbeat_at: datetime, now: datetime) -> bool:
     """Whether the process is certainly no longer there, or has been silent for too long."""
-    if owner.started and owner.place == _place():
-        return _started(owner.pid) != owner.started
+    if owner.place == _place():
+        if owner.started:
+            return _started(owner.pid) != owner.started
+        if not _exists(owner.pid):
+            return True
     return now - heartbeat_at > timedelta(seconds=STALE_AFTER_SECONDS)
 
 
@@ -63,6 +66,16 @@ def _started(pid: int) -> str | None:
         return None
     fields = stat.rpartition(")")[2].split()
     return None if fields[_STATE] in _ENDED_STATES else fields[_STARTED]
+
+
+def _exists(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
 
 
 def _place() -> str:

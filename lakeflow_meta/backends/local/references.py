@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
@@ -30,7 +30,7 @@ _RESULT_STATES = {
 
 @dataclass(frozen=True, slots=True)
 class RunContext:
-    """What a task may refer to. ``ended`` holds the states of the tasks that have ended."""
+    """What a task may refer to. ``states`` holds how far the tasks of the run are."""
 
     job_id: int
     job_name: str
@@ -39,14 +39,14 @@ class RunContext:
     parameters: Mapping[str, str]
     task_key: str = ""
     attempt: int = 0
-    ended: Mapping[str, RunState] | None = None
+    states: Mapping[str, RunState] = field(default_factory=dict)
 
 
 def resolved(value: Any, context: RunContext) -> Any:
     """``value`` (any JSON) with the references in its texts replaced; keys are left alone."""
     match value:
         case str():
-            return _REFERENCE.sub(lambda found: _value(found, context) or found[0], value)
+            return _REFERENCE.sub(lambda found: _text(found, context), value)
         case list():
             return [resolved(item, context) for item in value]
         case dict():
@@ -69,6 +69,11 @@ def unknown_references(value: Any, context: RunContext) -> list[str]:
             return []
 
 
+def _text(found: re.Match[str], context: RunContext) -> str:
+    value = _value(found, context)
+    return found[0] if value is None else value
+
+
 def _path(found: re.Match[str]) -> list[str]:
     """``job.parameters.`a b` `` as its parts; empty when it is no dotted name."""
     text = found[1]
@@ -87,21 +92,19 @@ def _value(found: re.Match[str], context: RunContext) -> str | None:
             return context.parameters.get(name)
         case ["job", "start_time", form]:
             return _time(context.started_at, form)
-        case ["job" | "run" | "task" as space, field]:
-            reader = _FIELDS.get((space, field))
+        case ["job" | "run" | "task" as space, name]:
+            reader = _FIELDS.get((space, name))
             return reader(context) if reader else None
         case ["tasks", key, "result_state"]:
             return _result_state(context, key)
-        case [field]:
-            reader = _LEGACY.get(field)
+        case [name]:
+            reader = _LEGACY.get(name)
             return reader(context) if reader else None
     return None
 
 
 def _result_state(context: RunContext, key: str) -> str | None:
-    if context.ended is None:
-        return ""
-    state = context.ended.get(key)
+    state = context.states.get(key)
     return None if state is None else _RESULT_STATES.get(state, state.value)
 
 

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 from lakeflow_meta.backends.local import jars, runtime
+from lakeflow_meta.backends.local.session_names import attach
 from lakeflow_meta.errors import ConfigError
 from lakeflow_meta.progress import Event, Progress, StepState, silent
 
@@ -82,6 +83,7 @@ class EmbeddedSpark:
         began = time.monotonic()
         self._report(StepState.STARTED, "")
         session = _launch(self._settings(), self._home / "logs" / "spark.log")
+        attach(session, self._home / "warehouse", self._catalogs)
         self._report(StepState.DONE, f"{time.monotonic() - began:.1f} s")
         return session
 

@@ -43,7 +43,7 @@ def captured(output: TextIO) -> Iterator[None]:
 
 
 def _install() -> None:
-    global _tasks  # noqa: PLW0603 - the two streams are global, so is the count of their users
+    global _tasks
     with _lock:
         _tasks += 1
         if _tasks == 1:
@@ -54,7 +54,7 @@ def _install() -> None:
 
 def _uninstall() -> None:
     """Put the streams back after the last task, unless somebody else has replaced them since."""
-    global _tasks  # noqa: PLW0603 - as above
+    global _tasks
     with _lock:
         _tasks -= 1
         if _tasks == 0:

@@ -183,7 +183,11 @@ def _folders(path: Path) -> list[str]:
         entries = list(os.scandir(path))
     except (FileNotFoundError, NotADirectoryError):
         return []
-    return sorted(e.name for e in entries if e.is_dir() and not e.name.startswith((".", "_")))
+    return sorted(e.name for e in entries if e.is_dir() and not _is_ours(e.name))
+
+
+def _is_ours(name: str) -> bool:
+    return name == _NOTES or name.startswith(".")
 
 
 def _read(path: Path) -> dict[str, Any]:

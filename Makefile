@@ -1,0 +1,38 @@
+# Two commands matter: `make demo` and `make test`. Both do all their own set-up.
+PYTHON ?= python3
+BIN := .venv/bin
+SPARK_TESTS := tests/spark tests/e2e
+
+.PHONY: setup demo test unit lint types fmt bench clean
+
+setup: .venv/.ready
+
+.venv/.ready: pyproject.toml examples/flights/requirements.txt .ci/setup
+	PYTHON=$(PYTHON) bash .ci/setup
+	@touch $@
+
+demo: setup
+	cd examples/flights && PATH="$(CURDIR)/$(BIN):$$PATH" python demo.py
+
+test: setup lint types
+	$(BIN)/python -m pytest
+
+unit: setup
+	$(BIN)/python -m pytest tests/unit tests/contract
+
+lint: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: setup
+	$(BIN)/mypy
+
+fmt: setup
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: setup
+	$(BIN)/python bench/startup.py
+
+clean:
+	rm -rf .venv examples/*/.lakeflow

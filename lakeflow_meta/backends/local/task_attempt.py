@@ -1,0 +1,155 @@
+"""One attempt of a task, in a thread of its own, that can be asked to stop.
+
+What can be stopped, is: subprocesses are ended, Spark jobs cancelled, and Python code gets an
+exception at its next step. Code that never takes a step (a blocking call into C) cannot be
+stopped; the run then goes on without it, says so, and does not try the task again.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import threading
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TextIO
+
+from lakeflow_meta.backends.local.task_output import captured
+
+_SHORT = 300
+
+
+class TaskStoppedError(BaseException):
+    """Raised inside a task that is to stop; no ``except Exception`` of the task can hold it up."""
+
+
+class StopSignal:
+    """Asks an attempt to stop, in every way that its runner has registered."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._stoppers: list[Callable[[], None]] = []
+        self._requested = False
+
+    @property
+    def requested(self) -> bool:
+        """Whether the attempt is to stop."""
+        return self._requested
+
+    def check(self) -> None:
+        """Raise TaskStoppedError when the attempt is to stop."""
+        if self._requested:
+            raise TaskStoppedError
+
+    @contextmanager
+    def by(self, stopper: Callable[[], None]) -> Iterator[None]:
+        """While inside, `request` calls ``stopper``. It may be called several times."""
+        with self._lock:
+            self._stoppers.append(stopper)
+        try:
+            self.check()
+            yield
+        finally:
+            with self._lock:
+                self._stoppers.remove(stopper)
+
+    def request(self) -> None:
+        """Ask to stop; asked again, it tries again."""
+        self._requested = True
+        with self._lock:
+            for stopper in self._stoppers:
+                stopper()
+
+
+@contextmanager
+def interruptible(stop: StopSignal) -> Iterator[None]:
+    """Let ``stop`` raise TaskStoppedError in the Python code that this thread runs inside.
+
+    The interpreter delivers it once, at the next bytecode of the thread.
+    https://docs.python.org/3/c-api/init.html#c.PyThreadState_SetAsyncExc
+    """
+    thread = ctypes.c_ulong(threading.get_ident())
+    sent = threading.Event()
+
+    def interrupt() -> None:
+        if not sent.is_set():
+            sent.set()
+            error = ctypes.py_object(TaskStoppedError)
+            ctypes.pythonapi.PyThreadState_SetAsyncExc(thread, error)
+
+    with stop.by(interrupt):
+        yield
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptResult:
+    """How an attempt ended: an empty ``error`` is success."""
+
+    error: str = ""
+    stopped: bool = False
+
+
+class Attempt:
+    """Runs ``work(output, stop)`` in a thread; what it prints goes to ``log_path``."""
+
+    def __init__(
+        self,
+        name: str,
+        log_path: Path,
+        work: Callable[[TextIO, StopSignal], None],
+        on_end: Callable[[], None],
+    ) -> None:
+        self.stop = StopSignal()
+        self.result: AttemptResult | None = None
+        self.log_path = log_path
+        self._work = work
+        self._on_end = on_end
+        # A daemon: what cannot be stopped must not keep the process from ending.
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+
+    def start(self) -> None:
+        """Start the thread."""
+        self._thread.start()
+
+    def _run(self) -> None:
+        result = AttemptResult("the attempt was interrupted", stopped=True)
+        try:
+            result = self._attempt()
+        except TaskStoppedError:
+            pass  # the interruption came a moment after the work had ended
+        finally:
+            self.result = result
+            self._on_end()
+
+    def _attempt(self) -> AttemptResult:
+        self.log_path.parent.mkdir(parents=True, exist_ok=True)
+        with self.log_path.open("w", encoding="utf-8", errors="backslashreplace") as output:
+            try:
+                with captured(output):
+                    self._work(output, self.stop)
+            except TaskStoppedError:
+                return AttemptResult("stopped", stopped=True)
+            except BaseException as error:  # noqa: BLE001 - a task may raise anything; it is recorded
+                return self._failed(error, output)
+        return AttemptResult()
+
+    def _failed(self, error: BaseException, output: TextIO) -> AttemptResult:
+        if isinstance(error, SystemExit) and error.code in {None, 0}:
+            return AttemptResult()
+        output.write("".join(traceback.format_exception(error)))
+        return AttemptResult(short_error(error), stopped=self.stop.requested)
+
+
+def short_error(error: BaseException) -> str:
+    """One line that says what went wrong; the whole is in the log."""
+    text = str(error).strip()
+    first = text.splitlines()[0] if text else ""
+    name = type(error).__name__
+    line = first if isinstance(error, TaskFailedError) else f"{name}: {first}" if first else name
+    return line if len(line) <= _SHORT else line[: _SHORT - 1] + "…"
+
+
+class TaskFailedError(Exception):
+    """A task failed for a reason that our own runner found; the message is for people."""

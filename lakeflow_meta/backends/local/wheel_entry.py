@@ -1,0 +1,42 @@
+"""Runs one entry point of a package: the program of a ``python_wheel_task``'s process.
+
+``python wheel_entry.py PACKAGE ENTRY_POINT ARGUMENTS…``. It imports nothing of lakeflow_meta. As on
+the platform, ENTRY_POINT is a name in the package's metadata, else a function of the package
+(https://docs.databricks.com/jobs/python-wheel).
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Callable
+from importlib.metadata import PackageNotFoundError, distribution
+from typing import Any
+
+
+def find_entry_point(package: str, name: str) -> Callable[[], Any]:
+    """The function to call. Raises LookupError when there is none of that name."""
+    try:
+        entry_points = distribution(package).entry_points
+    except PackageNotFoundError:
+        entry_points = ()  # type: ignore[assignment]  # only iterated
+    for entry_point in entry_points:
+        if entry_point.name == name:
+            return entry_point.load()  # type: ignore[no-any-return]  # whatever the package says
+    module = importlib.import_module(package.replace("-", "_"))
+    function = getattr(module, name, None)
+    if not callable(function):
+        raise LookupError(f"package {package} has no entry point {name!r}")
+    return function  # type: ignore[no-any-return]  # callable was checked
+
+
+def main(arguments: list[str]) -> None:
+    """Call the entry point with the rest of the arguments in ``sys.argv``."""
+    package, name, *rest = arguments
+    function = find_entry_point(package, name)
+    sys.argv = [name, *rest]
+    sys.exit(function())
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

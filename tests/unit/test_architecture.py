@@ -1,0 +1,121 @@
+"""The rules of the house, held over every module's syntax tree."""
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parents[2] / "lakeflow_meta"
+FILES = sorted(PACKAGE.rglob("*.py"))
+PLATFORMS = {"pyspark", "delta", "deltalake", "databricks", "psycopg", "py4j"}
+VERBS = {
+    "control.manager",
+    "control.read_files",
+    "jobs.orchestrator",
+    "schema.engine",
+    "scripts.runner",
+    "ingest.discovery",
+    "ingest.ingestor",
+    "ingest.ledger",
+}
+HELPERS_OF_A_VERB = {("ingest.ingestor", "ingest.ledger"), ("ingest.ingestor", "ingest.discovery")}
+LAYERS = ("noun", "port", "verb", "backend", "app", "cli")
+SQL = re.compile(
+    r"\s*(SELECT|INSERT INTO|UPDATE|DELETE FROM|MERGE INTO|CREATE|ALTER|DROP|DESCRIBE|TRUNCATE)\s",
+    re.IGNORECASE,
+)
+
+
+def name_of(file: Path) -> str:
+    parts = file.relative_to(PACKAGE).with_suffix("").parts
+    return ".".join(part for part in parts if part != "__init__")
+
+
+def layer_of(name: str) -> str:
+    top = name.split(".")[0]
+    if top in ("cli", "app"):
+        return top
+    if top in ("backends", "testing"):
+        return "backend"
+    if name == "ports":
+        return "port"
+    return "verb" if name in VERBS else "noun"
+
+
+def imports(file: Path) -> Iterator[str]:
+    """What a module imports when it runs; imports for type checkers only do not count."""
+    for node in _running(ast.parse(file.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            yield node.module
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def _running(node: ast.AST) -> Iterator[ast.AST]:
+    if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node.test):
+        return
+    yield node
+    for child in ast.iter_child_nodes(node):
+        yield from _running(child)
+
+
+def ours(file: Path) -> set[str]:
+    known = {name_of(other) for other in FILES}
+    found = {i.removeprefix("lakeflow_meta.") for i in imports(file) if i.startswith("lakeflow_meta")}
+    return (found & known) - {name_of(file), ""}
+
+
+def strings(file: Path) -> Iterator[str]:
+    """Text that is put together at run time."""
+    for node in ast.walk(ast.parse(file.read_text())):
+        if isinstance(node, ast.JoinedStr) and isinstance(node.values[0], ast.Constant):
+            yield str(node.values[0].value)
+
+
+def test_there_is_something_to_check() -> None:
+    assert len(FILES) > 30
+    assert {name_of(f) for f in FILES} >= VERBS
+
+
+@pytest.mark.parametrize("file", FILES, ids=name_of)
+def test_only_backends_know_a_platform(file: Path) -> None:
+    roots = {name.split(".")[0] for name in imports(file)}
+    assert layer_of(name_of(file)) == "backend" or not roots & PLATFORMS
+
+
+@pytest.mark.parametrize("file", FILES, ids=name_of)
+def test_imports_go_one_way(file: Path) -> None:
+    name = name_of(file)
+    rank = LAYERS.index(layer_of(name))
+    for other in ours(file):
+        theirs = layer_of(other)
+        if theirs == "verb" == layer_of(name):
+            assert (name, other) in HELPERS_OF_A_VERB
+        assert LAYERS.index(theirs) <= rank or name == "", f"{name} imports {other}"
+
+
+@pytest.mark.parametrize("file", FILES, ids=name_of)
+def test_one_function_reads_the_clock(file: Path) -> None:
+    calls = re.findall(r"\bdatetime\.(?:now|utcnow|today)\(|\btime\.time\(", file.read_text())
+    assert len(calls) == (1 if name_of(file) == "ports" else 0)
+
+
+@pytest.mark.parametrize("file", FILES, ids=name_of)
+def test_one_module_builds_sql_text(file: Path) -> None:
+    if name_of(file) not in {"sql", "sql_tables"}:
+        assert [text for text in strings(file) if SQL.match(text)] == []
+
+
+@pytest.mark.parametrize("file", FILES, ids=name_of)
+def test_broad_excepts_stand_at_the_doors_only(file: Path) -> None:
+    if layer_of(name_of(file)) == "backend":
+        return
+    for node in ast.walk(ast.parse(file.read_text())):
+        if isinstance(node, ast.ExceptHandler):
+            caught = ast.dump(node.type) if node.type else "everything"
+            assert "'Exception'" not in caught
+            assert "'BaseException'" not in caught
+            assert caught != "everything"
