@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 SPARK_TESTS := tests/spark tests/e2e
 
-.PHONY: setup demo test unit lint types fmt bench clean
+.PHONY: setup demo test unit lint types fmt bench ddl clean
 
 setup: .venv/.ready
 
@@ -33,6 +33,9 @@ fmt: setup
 
 bench: setup
 	$(BIN)/python bench/startup.py
+
+ddl: setup
+	$(BIN)/python ddl/generate.py
 
 clean:
 	rm -rf .venv examples/*/.lakeflow

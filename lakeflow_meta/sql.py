@@ -216,14 +216,15 @@ def datafusion_differs(columns: Iterable[str], left: str, right: str) -> str:
 # --- DDL of tables: Spark SQL, as open-source Delta and Databricks both read it ------------------
 
 
-def create_table(table: DeltaTable) -> str:
+def create_table(table: DeltaTable, *, if_absent: bool = False) -> str:
     """Create a Delta table as declared, without its keys and checks.
 
-    A plain CREATE, not IF NOT EXISTS: somebody else's table of that name must not look like ours.
+    A plain CREATE by default: somebody else's table of that name must not look like ours.
     https://docs.databricks.com/sql/language-manual/sql-ref-syntax-ddl-create-table-using.html
     """
     columns = ",\n  ".join(column_definition(column) for column in table.columns)
-    lines = [f"CREATE TABLE {qualified(table.full_name)} (\n  {columns}\n)", "USING delta"]
+    create = "CREATE TABLE IF NOT EXISTS" if if_absent else "CREATE TABLE"
+    lines = [f"{create} {qualified(table.full_name)} (\n  {columns}\n)", "USING delta"]
     if table.comment:
         lines.append(f"COMMENT {literal(table.comment)}")
     if table.properties:

@@ -20,6 +20,7 @@ from tenacity import RetryError, Retrying, retry_if_exception_type
 from tenacity.stop import stop_after_delay
 from tenacity.wait import wait_random_exponential
 
+from lakeflow_meta.control.arrow import TYPES, arrow_schema
 from lakeflow_meta.control.tables import LAYOUT_VERSION, LayoutColumn, TableLayout
 from lakeflow_meta.errors import BackendError, ConflictError, NotFoundError
 from lakeflow_meta.names import TableName
@@ -39,16 +40,6 @@ _T = TypeVar("_T")
 _RETRY_SECONDS = 60.0
 _CHECKPOINT_INTERVAL = 20
 _COMMIT_KEYS = {"timestamp", "operation", "operationParameters", "operationMetrics", "version"}
-
-_ARROW_TYPES = {
-    "STRING": pa.string(),
-    "INT": pa.int32(),
-    "BIGINT": pa.int64(),
-    "DOUBLE": pa.float64(),
-    "BOOLEAN": pa.bool_(),
-    "TIMESTAMP": pa.timestamp("us", "UTC"),
-}
-
 
 class _LostRaceError(Exception):
     """Somebody else committed first; the write is repeated on the new version."""
@@ -307,26 +298,11 @@ class DeltaRsStore:
             raise _refused(table, error) from error
 
 
-def arrow_schema(layout: TableLayout) -> pa.Schema:
-    """The Arrow schema of a control table, comments included."""
-    return pa.schema(
-        [
-            pa.field(
-                column.name,
-                _ARROW_TYPES[column.type],
-                nullable=column.nullable,
-                metadata={"comment": column.comment},
-            )
-            for column in layout.columns
-        ]
-    )
-
-
 def _delta_field(column: LayoutColumn) -> Any:
     from deltalake import Schema
 
     field = pa.field(
-        column.name, _ARROW_TYPES[column.type], metadata={"comment": column.comment}
+        column.name, TYPES[column.type], metadata={"comment": column.comment}
     )
     return Schema.from_arrow(pa.schema([field])).fields[0]
 

@@ -5,6 +5,7 @@ Serves every SparkSession: the embedded one, a cluster's, Spark Connect.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -72,3 +73,82 @@ def translate(error: BaseException) -> BackendError:
     if condition in NOT_FOUND_CONDITIONS or state in _NOT_FOUND_STATES:
         return NotFoundError(message, code=code)
     return BackendError(message, code=code, transient=condition in TRANSIENT_CONDITIONS)
+
+
+def _described(error: BaseException) -> tuple[str, str, str]:
+    """Condition, SQLSTATE and message; empty where Spark gives none."""
+    java = getattr(error, "java_exception", None)
+    if java is not None:
+        return _from_java(java)
+    condition, state = _condition(error), _state(error)
+    origin = getattr(error, "_origin", None)
+    if not condition and origin is not None:
+        condition, state, _ = _from_java(origin)
+    return condition, state, first_screen(str(error) or type(error).__name__)
+
+
+def _condition(error: Any) -> str:
+    """The condition's class: ``DELTA_CONCURRENT_APPEND.WITH_HINT`` is told by its first part."""
+    read = getattr(error, "getCondition", None)
+    return str((read() if read else None) or "").split(".")[0]
+
+
+def _state(error: Any) -> str:
+    read = getattr(error, "getSqlState", None)
+    return str((read() if read else None) or "")
+
+
+def _from_java(java: Any) -> tuple[str, str, str]:
+    """What a Java exception says: the first of it and its causes that has a condition."""
+    chain = list(_causes(java))
+    innermost = chain[-1]
+    for each in chain:
+        condition = _java_condition(each)
+        if condition:
+            message = first_screen(each.getMessage() or condition)
+            if each is not innermost:
+                message += f" (cause: {first_screen(innermost.toString())})"
+            return condition, _java_state(each), message
+    return "", "", first_screen(innermost.toString())
+
+
+def _causes(java: Any) -> Iterator[Any]:
+    seen = 0
+    while java is not None and seen < _MOST_CAUSES:
+        yield java
+        java = java.getCause()
+        seen += 1
+
+
+_MOST_CAUSES = 20
+
+
+def _java_condition(java: Any) -> str:
+    throwable = _as_spark_throwable(java)
+    return _condition(throwable) if throwable is not None else ""
+
+
+def _java_state(java: Any) -> str:
+    throwable = _as_spark_throwable(java)
+    return _state(throwable) if throwable is not None else ""
+
+
+def _as_spark_throwable(java: Any) -> Any | None:
+    from py4j.java_gateway import is_instance_of
+    from pyspark import SparkContext
+
+    gateway = SparkContext._gateway  # noqa: SLF001 - the gateway has no public name
+    if gateway is None or not is_instance_of(gateway, java, "org.apache.spark.SparkThrowable"):
+        return None
+    return java
+
+
+_PLAN = re.compile(r"(line \d+,? pos(?:ition)? \d+);\n.*", re.DOTALL)
+_STACK = re.compile(r"\n\s*(?:at [\w.$/]+\(|JVM stacktrace:|Driver stacktrace:).*", re.DOTALL)
+_MOST_CHARACTERS = 2000
+
+
+def first_screen(text: str) -> str:
+    """What a person reads first: condition, message, position; no plan and no Java stack."""
+    short = _STACK.sub("", _PLAN.sub(r"\1", text)).strip()
+    return short if len(short) <= _MOST_CHARACTERS else short[:_MOST_CHARACTERS] + " …"

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import logging
+import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, TextIO
 
 import typer
 
 from lakeflow_meta.cli import control, data, jobs, project
 from lakeflow_meta.cli.output import Output, Session
-from lakeflow_meta.errors import LakeflowMetaError, SpecError
+from lakeflow_meta.errors import BackendError, LakeflowMetaError, SpecError
+
+if TYPE_CHECKING:
+    from lakeflow_meta.app import App
 
 cli = typer.Typer(
     name="lakeflow-meta",
@@ -47,15 +51,16 @@ def options(
     verbose: Annotated[bool, typer.Option("--verbose", help="Log what happens.")] = False,
 ) -> None:
     """Remember the global options; nothing is opened yet."""
-    if context.obj is None:
-        context.obj = Session(Output())
-        logging.basicConfig(
-            stream=sys.stderr,
-            level=logging.INFO if verbose else logging.ERROR,
-            format="%(levelname)s %(name)s: %(message)s",
-        )
     session: Session = context.obj
-    session.output.as_json = session.output.as_json or as_json
+    if session.shared is not None:
+        session.check_same(control_table)
+        return
+    logging.basicConfig(
+        stream=sys.stderr,
+        level=logging.INFO if verbose else logging.ERROR,
+        format="%(levelname)s %(name)s: %(message)s",
+    )
+    session.output.as_json = as_json
     given = {"target": target, "home": home, "control_table": control_table}
     session.overrides = {k: v for k, v in given.items() if v is not None}
     session.conf = conf
@@ -68,7 +73,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def run(arguments: list[str], session: Session | None = None) -> int:
     """Run one command; its exit code. Errors of this package are printed, bugs are not hidden."""
-    output = session.output if session else Output(as_json="--json" in arguments)
+    session = session or Session(Output(as_json="--json" in arguments))
+    output = session.output
     try:
         result: Any = cli(arguments, standalone_mode=False, obj=session)
     except LakeflowMetaError as error:
@@ -81,7 +87,7 @@ def run(arguments: list[str], session: Session | None = None) -> int:
     except KeyboardInterrupt:
         output.message("stopped")
         return 130
-    except _usage_errors() as error:
+    except typer.TyperException as error:
         error.show(file=output.err)
         return 2
     return result if isinstance(result, int) else 0
@@ -104,7 +110,12 @@ def problem_dict(problem: Any) -> dict[str, Any]:
     return {name: getattr(problem, name) for name in names}
 
 
-def _usage_errors() -> type[Any]:
-    import click
+def run_inside(app: App, parameters: list[str], output: TextIO) -> None:
+    """Run a command as a task of a job: with the parts that this process has, into ``output``.
 
-    return click.ClickException
+    Raises BackendError when the command fails; what it printed says why.
+    """
+    session = Session(Output(out=output, err=output), shared=app)
+    code = run(parameters, session)
+    if code:
+        raise BackendError(f"lakeflow-meta {shlex.join(parameters)} ended with exit code {code}")

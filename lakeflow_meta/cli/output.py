@@ -73,11 +73,15 @@ class Session:
     overrides: Mapping[str, Any] = field(default_factory=dict)
     conf: Path | None = None
     progress: Relay = field(default_factory=Relay)
+    shared: App | None = None
+    """Parts that the caller already has: the command is a task of a job in this process."""
     _app: App | None = None
 
     @property
     def app(self) -> App:
         """The parts, wired on first use."""
+        if self.shared is not None:
+            return self.shared
         if self._app is None:
             from lakeflow_meta.app import App
 
@@ -85,6 +89,15 @@ class Session:
                 overrides=self.overrides, conf=self.conf, progress=self.progress
             )
         return self._app
+
+
+    def check_same(self, control_table: str | None) -> None:
+        """Refuse a task of another control table. Raises ConfigError."""
+        from lakeflow_meta.errors import ConfigError
+
+        mine = self.app.settings.control_table
+        if control_table not in (None, mine):
+            raise ConfigError(f"this process works on {mine}, not on {control_table}")
 
 
 def _json_value(value: Any) -> Any:

@@ -18,17 +18,17 @@ from lakeflow_meta.fingerprint import fingerprint
 class ModuleState:
     """Fingerprints of one module: of its job-level settings, and of each of its sources."""
 
-    settings: str
+    module: str
     sources: Mapping[str, str] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
         """The JSON form that `etl_control_jobs.applied_state` keeps."""
-        return {"settings": self.settings, "sources": dict(self.sources)}
+        return {"module": self.module, "sources": dict(self.sources)}
 
     @classmethod
     def from_dict(cls, value: Mapping[str, Any]) -> ModuleState:
         """Read the JSON form; what is missing compares as different."""
-        return cls(str(value.get("settings", "")), dict(value.get("sources", {})))
+        return cls(str(value.get("module", "")), dict(value.get("sources", {})))
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,9 +74,8 @@ class Changes:
 
 def module_state(module: Module) -> ModuleState:
     """Fingerprints of an active module as it is recorded."""
-    settings = {**module_row(module), "tables": list(module.tables)}
     return ModuleState(
-        fingerprint(settings),
+        fingerprint([module_row(module), list(module.tables)]),
         {source.source_id: fingerprint(source_row(source)) for source in module.sources},
     )
 

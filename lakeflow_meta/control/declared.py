@@ -6,7 +6,7 @@ declared once; two files that declare the same thing are both named.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Annotated, Any
 
@@ -91,6 +91,9 @@ class Declared:
     problems: tuple[Problem, ...] = ()
 
 
+FileExists = Callable[[str], bool]
+
+
 @dataclass(frozen=True, slots=True)
 class _Place:
     document: Document
@@ -109,6 +112,7 @@ class _Reader:
     """Collects rows and problems over all files."""
 
     context: JobContext
+    file_exists: FileExists
     problems: list[Problem] = field(default_factory=list)
     places: dict[tuple[str, str], _Place] = field(default_factory=dict)
     modules: list[tuple[_Place, ModuleSpec]] = field(default_factory=list)
@@ -130,12 +134,14 @@ def read_declared(
     *,
     variables: Mapping[str, Any],
     context: JobContext,
+    file_exists: FileExists = lambda _path: True,
 ) -> Declared:
     """Read YAML files (name to text) and DDL script files (``target/release/file`` to text).
 
-    ``variables`` win over the ``variables:`` of the files.
+    ``variables`` win over the ``variables:`` of the files. ``file_exists`` answers for the files
+    that tasks name (SQL files, notebooks).
     """
-    reader = _Reader(context)
+    reader = _Reader(context, file_exists)
     defaults: dict[str, Any] = {}
     for file, text in texts.items():
         defaults.update(declared_variables(file, text))
@@ -158,6 +164,9 @@ def read_declared(
 def _read_file(reader: _Reader, document: Document) -> None:
     reader.problems += document.problems
     if document.value is None:
+        if not document.problems:
+            finding = Finding((), "the file is empty", "declare modules: or tables:")
+            reader.problems.append(document.problem(finding))
         return
     spec = _parse(reader, document)
     if spec is None:
@@ -233,9 +242,28 @@ def _module_findings(
     )
     yield from check_module(module, context=reader.context)
     for i, source in enumerate(module.sources):
+        yield from (f.under("sources", i) for f in _missing_files(source, reader.file_exists))
         if is_file_source(source):
             for finding in check_file_source(source.source_config, source.target_config):
                 yield finding.under("sources", i)
+
+
+_FILE_KEYS = ("notebook_path", "file_path", "sql_file_path", "python_file")
+
+
+def _missing_files(source: Source, file_exists: FileExists) -> Iterable[Finding]:
+    """Files of the project that a task names and that are not there."""
+    config = source.transformation_config
+    nested = config.get("sql_task")
+    for prefix, keys in (((), config), (("sql_task",), nested)):
+        if not isinstance(keys, dict) or keys.get("file_source", "WORKSPACE") != "WORKSPACE":
+            continue
+        for name in _FILE_KEYS:
+            path = keys.get(name)
+            if isinstance(path, str) and path and not file_exists(path):
+                hint = "paths are relative to the project, where .lakeflow is"
+                where = ("transformation_config", *prefix, name)
+                yield Finding(where, f"there is no file {path}", hint)
 
 
 def _source(module_name: str, spec: SourceSpec) -> Source:

@@ -187,8 +187,7 @@ class _Checker:
         for item in tree.expressions:
             if not isinstance(item, exp.EQ) or not isinstance(item.this, exp.Column):
                 raise _Refusal("UPDATE takes SET column = value")
-            self._expressions(item.expression)
-            assignments[item.this.name.lower()] = self._bind_now(item.expression)
+            assignments[item.this.name.lower()] = self._of_one_row(tree, item.expression, layout)
         self._known(layout, tuple(assignments))
         return Update(table, layout, assignments, self._where(tree, layout))
 
@@ -203,17 +202,23 @@ class _Checker:
         where = tree.args.get("where")
         if where is None:
             return None
-        condition: exp.Expression = where.this
-        if condition.find(exp.Query) is not None:
+        return self._of_one_row(tree, where.this, layout)
+
+    def _of_one_row(
+        self, tree: exp.Expression, expression: exp.Expression, layout: TableLayout
+    ) -> exp.Expression:
+        """An expression over the columns of one row."""
+        if expression.find(exp.Query) is not None:
             raise _Refusal(
-                f"{_statement_name(tree)} with a query in WHERE does not run here",
-                "select the keys first, then name them",
+                f"{_statement_name(tree)} with a query inside does not run here",
+                "select first, then name the values",
             )
-        self._expressions(condition)
-        self._known(layout, tuple(c.name.lower() for c in condition.find_all(exp.Column)))
-        for column in condition.find_all(exp.Column):
+        self._expressions(expression)
+        columns = list(expression.find_all(exp.Column))
+        self._known(layout, tuple(column.name.lower() for column in columns))
+        for column in columns:
             column.set("table", None)
-        return self._bind_now(condition)
+        return self._bind_now(expression)
 
     def _resolve(self, table: exp.Expression) -> tuple[TableName, TableLayout]:
         if not isinstance(table, exp.Table) or not isinstance(table.this, exp.Identifier):

@@ -40,7 +40,7 @@ _constructor = SafeConstructor()
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """One YAML file, read. ``value`` is None when the file holds nothing usable."""
+    """One YAML file, read. ``value`` is None when the file is empty or cannot be read at all."""
 
     file: str
     value: Any
@@ -68,8 +68,7 @@ def read_document(file: str, text: str, variables: Mapping[str, Any]) -> Documen
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         return Document(file, None, (Problem(file, 1, 1, "", f"this is not YAML: {reason}"),))
     if root is None:
-        problem = Problem(file, 1, 1, "", "the file is empty", "declare modules: or tables:")
-        return Document(file, None, (problem,))
+        return Document(file, None)
     builder = _Builder(file, variables)
     try:
         value = builder.build(root, ())

@@ -54,11 +54,15 @@ class Candidates:
     """The ledger knows the digest: size and modification time are as recorded."""
     to_hash: tuple[FoundFile, ...]
     waiting: tuple[FoundFile, ...]
+    known: tuple[FoundFile, ...] = ()
+    """Files that the ledger holds as ingested, unchanged."""
 
 
 def candidates(found: Sequence[FoundFile], snapshot: Snapshot) -> Candidates:
-    """Sort files, oldest first, by whether their bytes have to be read."""
-    fresh = sorted(snapshot.not_ingested(found), key=lambda file: (file.modified_at, file.path))
+    """Sort files by whether their bytes have to be read."""
+    fresh = snapshot.not_ingested(found)
+    new = {file.path for file in fresh}
+    known = tuple(file for file in found if file.path not in new)
     entries = snapshot.entries(file.path for file in fresh)
     hashed, to_hash, waiting = [], [], []
     for file in fresh:
@@ -69,7 +73,7 @@ def candidates(found: Sequence[FoundFile], snapshot: Snapshot) -> Candidates:
             hashed.append(HashedFile(file, same[0].file_hash))
         else:
             to_hash.append(file)
-    return Candidates(tuple(hashed), tuple(to_hash), tuple(waiting))
+    return Candidates(tuple(hashed), tuple(to_hash), tuple(waiting), known)
 
 
 def sort_out(files: Iterable[HashedFile], snapshot: Snapshot) -> Findings:

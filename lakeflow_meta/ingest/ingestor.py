@@ -19,8 +19,9 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing
 from datetime import timedelta
+from functools import cached_property
 from uuid import uuid4
 
 from lakeflow_meta.control.tables import ControlTables
@@ -31,7 +32,6 @@ from lakeflow_meta.ingest.batch import (
     BatchId,
     BatchLimits,
     FencedOutError,
-    FileFailure,
     IngestResult,
     packed,
 )
@@ -41,8 +41,9 @@ from lakeflow_meta.ingest.lanes import IsAlive, Lane, LaneLostError, Lanes, Leas
 from lakeflow_meta.ingest.ledger import Ledger
 from lakeflow_meta.ingest.snapshot import Entry, FileStatus, Snapshot
 from lakeflow_meta.ingest.source import FileSource
+from lakeflow_meta.ingest.tally import Tally
 from lakeflow_meta.ports import BatchLoader, Clock, ControlStore, FileLister, utc_now
-from lakeflow_meta.progress import Event, Progress, StepState, silent
+from lakeflow_meta.progress import Progress, silent
 
 logger = logging.getLogger(__name__)
 
@@ -100,13 +101,14 @@ class Ingestor:
             terms=self._lease,
         )
         ledger = Ledger(self._store, self._tables, source.target, self._clock)
-        tally = _Tally(source, self._progress)
+        tally = Tally(source, self._progress)
         run = _Run(source, ledger, lanes, self._loader, self._lister, self._clock, tally)
-        return run.run(self._limits)
+        with closing(run):
+            return run.run(self._limits)
 
 
 class _Run:
-    """One run of one source."""
+    """One run of one source. Holds at most one lane; `close` gives it back."""
 
     def __init__(
         self,
@@ -116,7 +118,7 @@ class _Run:
         loader: Callable[[], BatchLoader],
         lister: FileLister,
         clock: Clock,
-        tally: _Tally,
+        tally: Tally,
     ) -> None:
         self._source = source
         self._ledger = ledger
@@ -125,18 +127,30 @@ class _Run:
         self._lister = lister
         self._clock = clock
         self._tally = tally
+        self._lane: Lane | None = None
 
     def run(self, limits: BatchLimits) -> IngestResult:
+        """Settle what is open, find what is new, load it."""
         listed = self._lister.list_files(self._source)
         snapshot = self._ledger.read()
         if self._recover(snapshot, listed):
             snapshot = self._ledger.read()
-        found = self._old_enough(listed)
-        findings = self._discover(found, snapshot)
+        findings = self._discover(self._old_enough(listed), snapshot)
         self._ledger.link(findings.links, findings.touched)
-        self._tally.found(found, findings)
-        self._load_all(findings.claims, limits, snapshot)
+        self._tally.found(findings)
+        for claims in _batches(findings.claims, limits):
+            self._load_batch(claims, snapshot)
         return self._tally.finish()
+
+    def close(self) -> None:
+        """Let others have the lane."""
+        lane, self._lane = self._lane, None
+        if lane is not None:
+            lane.release()
+
+    @cached_property
+    def _loader(self) -> BatchLoader:
+        return self._make_loader()
 
     # --- what is there
 
@@ -155,10 +169,10 @@ class _Run:
             entries = snapshot.entries(file.path for file in digests.unreadable)
             self._ledger.record_unreadable(digests.unreadable, entries)
             self._tally.failed({file.path: why for file, why in digests.unreadable.items()})
-        findings = sort_out([*new.hashed, *digests.hashed], snapshot)
         changing = len(new.to_hash) - len(digests.hashed) - len(digests.unreadable)
+        self._tally.known(new.known)
         self._tally.waiting(len(new.waiting) + changing)
-        return findings
+        return sort_out([*new.hashed, *digests.hashed], snapshot)
 
     # --- what an earlier run left behind
 
@@ -167,13 +181,12 @@ class _Run:
         paths = {file.path for file in listed}
         settled = False
         for batch_id, entries in snapshot.open_batches().items():
-            if not self._concerns(entries, paths):
-                continue
-            lane = self._lanes.acquire_app(batch_id.app_id)
-            if lane is None:
-                continue
-            with _released(lane):
-                settled = self._settle_open(lane, batch_id) or settled
+            if self._concerns(entries, paths):
+                self._lane = self._lanes.acquire_app(batch_id.app_id)
+                if self._lane is not None:
+                    self._settle_open(self._lane, batch_id)
+                    settled = True
+                self.close()
         return settled
 
     def _concerns(self, entries: Sequence[Entry], listed: set[str]) -> bool:
@@ -182,23 +195,21 @@ class _Run:
             return True
         return not self._lister.stat(entry.path for entry in entries)
 
-    def _settle_open(self, lane: Lane, batch_id: BatchId) -> bool:
+    def _settle_open(self, lane: Lane, batch_id: BatchId) -> None:
         """Settle a batch, with its rows as they are now that its lane is held."""
         rows = self._ledger.read().open_batches().get(batch_id)
         if rows is None:
-            return True
-        entries = {row.path: row for row in rows}
+            return
         logger.info("batch %s was left unfinished; settling it", batch_id)
+        entries = {row.path: row for row in rows}
         batch = self._batch(batch_id, entries)
-        loader = self._make_loader()
         with lane.kept():
-            counts = loader.recount(batch)
-            if counts is None:
+            counts = self._loader.recount(batch)
+            if counts is not None:
+                self._settle(batch, counts, entries, [])
+            else:
                 entries, batch = self._without_changed(entries, batch)
-                self._append(loader, batch, entries, [])
-                return True
-        self._record(batch, counts, entries, [])
-        return True
+                self._append(batch, entries, [])
 
     def _without_changed(
         self, entries: dict[str, Entry], batch: Batch
@@ -216,42 +227,29 @@ class _Run:
 
     # --- what is new
 
-    def _load_all(
-        self, claims: Sequence[Claim], limits: BatchLimits, snapshot: Snapshot
-    ) -> None:
-        lane: Lane | None = None
-        try:
-            for batch in _batches(claims, limits):
-                lane = self._load_batch(lane, batch, snapshot)
-        finally:
-            if lane is not None:
-                lane.release()
-
-    def _load_batch(
-        self, held: Lane | None, claims: Sequence[Claim], snapshot: Snapshot
-    ) -> Lane:
-        loader = self._make_loader()
-        lane, batch_id = self._start(held, loader, snapshot)
+    def _load_batch(self, claims: Sequence[Claim], snapshot: Snapshot) -> None:
+        lane, batch_id = self._start(snapshot)
         with lane.kept():
             won = self._ledger.claim(claims, batch_id, lane.owner, lane.until)
             self._tally.waiting(len(claims) - len(won.entries))
             if won.entries:
-                twins = [t for claim in claims if claim.file.path in won.entries for t in claim.twins]
-                batch = self._batch(batch_id, won.entries)
-                self._append(loader, batch, won.entries, twins)
-        return lane
+                carried = [claim for claim in claims if claim.file.path in won.entries]
+                twins = [twin for claim in carried for twin in claim.twins]
+                self._append(self._batch(batch_id, won.entries), won.entries, twins)
 
-    def _start(
-        self, held: Lane | None, loader: BatchLoader, snapshot: Snapshot
-    ) -> tuple[Lane, BatchId]:
+    def _start(self, snapshot: Snapshot) -> tuple[Lane, BatchId]:
         """A lane with its next version; another lane where the held one was lost."""
-        lane = held or self._lanes.acquire()
-        last = loader.committed_version(self._source.target, lane.app_id) or 0
+        if self._lane is None:
+            busy = {batch_id.app_id for batch_id in snapshot.open_batches()}
+            self._lane = self._lanes.acquire(avoid=busy)
+        lane = self._lane
+        last = self._loader.committed_version(self._source.target, lane.app_id) or 0
         version = max(last, lane.version, snapshot.last_version(lane.app_id)) + 1
         try:
             lane.start_version(version)
         except LaneLostError:
-            return self._start(None, loader, snapshot)
+            self._lane = None
+            return self._start(snapshot)
         return lane, BatchId(lane.app_id, version)
 
     def _batch(self, batch_id: BatchId, entries: Mapping[str, Entry]) -> Batch:
@@ -268,16 +266,15 @@ class _Run:
 
     # --- one batch
 
-    def _append(
-        self, loader: BatchLoader, batch: Batch, entries: dict[str, Entry], twins: Sequence[Link]
-    ) -> None:
+    def _append(self, batch: Batch, entries: dict[str, Entry], twins: Sequence[Link]) -> None:
         """Append a batch, leaving out what cannot be read, and settle it."""
-        for attempt in range(len(entries) + 1):
+        attempt = 0
+        while batch.files:
+            attempt += 1
             try:
-                counts = loader.load(batch) if batch.files else BatchCounts({})
-                break
+                counts = self._loader.load(batch)
             except BadFilesError as error:
-                reasons = error.reasons if attempt < PATIENCE else {**error.reasons, **loader.probe(batch)}
+                reasons = self._blamed(batch, error, attempt)
                 entries = self._ledger.exclude(entries, reasons)
                 batch = batch.without(reasons)
             except FencedOutError as error:
@@ -285,9 +282,22 @@ class _Run:
                 self._ledger.release([*entries.values()])
                 self._tally.waiting(len(entries))
                 return
-        self._record(batch, counts, entries, twins)
+            else:
+                break
+        else:
+            counts = BatchCounts({})
+        self._settle(batch, counts, entries, twins)
 
-    def _record(
+    def _blamed(self, batch: Batch, error: BadFilesError, attempt: int) -> Mapping[str, str]:
+        """Which files of the batch are bad; all of them at once when patience is over."""
+        reasons = {path: why for path, why in error.reasons.items() if path in batch.paths}
+        if not reasons:
+            raise error
+        if attempt < PATIENCE:
+            return reasons
+        return {**self._loader.probe(batch.without(reasons)), **reasons}
+
+    def _settle(
         self,
         batch: Batch,
         counts: BatchCounts,
@@ -295,7 +305,7 @@ class _Run:
         twins: Sequence[Link],
     ) -> None:
         failures = self._ledger.settle(entries, counts, twins)
-        self._tally.settled(batch, counts, failures, twins)
+        self._tally.settled(batch.id, counts, failures, twins)
 
 
 def _batches(claims: Sequence[Claim], limits: BatchLimits) -> Iterator[Sequence[Claim]]:
@@ -303,92 +313,3 @@ def _batches(claims: Sequence[Claim], limits: BatchLimits) -> Iterator[Sequence[
     for retried in (False, True):
         chosen = [claim for claim in claims if claim.retry is retried]
         yield from packed(chosen, [claim.file.file.size_bytes for claim in chosen], limits)
-
-
-@contextmanager
-def _released(lane: Lane) -> Iterator[None]:
-    try:
-        yield
-    finally:
-        lane.release()
-
-
-class _Tally:
-    """Counts what happens, and tells it."""
-
-    def __init__(self, source: FileSource, progress: Progress) -> None:
-        self._source = source
-        self._progress = progress
-        self._processed = self._skipped = self._duplicates = self._waiting = 0
-        self._rows = self._batches = self._total = 0
-        self._failures: dict[str, str] = {}
-
-    def found(self, found: Sequence[FoundFile], findings: Findings) -> None:
-        """What is to be loaded is known."""
-        twins = sum(len(claim.twins) for claim in findings.claims)
-        self._total = len(findings.claims) + twins
-        busy = self._total + len(findings.links) + len(findings.waiting)
-        self._waiting += len(findings.waiting)
-        self._duplicates += len(findings.links)
-        self._skipped += max(0, len(found) - busy - len(self._failures)) + len(findings.links)
-        if self._total:
-            self._tell(StepState.STARTED, f"{self._total} new files")
-
-    def waiting(self, files: int) -> None:
-        self._waiting += files
-
-    def failed(self, reasons: Mapping[str, str]) -> None:
-        self._failures.update(reasons)
-
-    def settled(
-        self, batch: Batch, counts: BatchCounts, failures: Mapping[str, str], twins: Sequence[Link]
-    ) -> None:
-        """A batch is in the target and in the ledger."""
-        repeated = sum(twin.original in counts.rows for twin in twins)
-        self._failures.update(failures)
-        self._failures.update(
-            (twin.file.path, f"the same bytes as {twin.original}")
-            for twin in twins
-            if twin.original in failures
-        )
-        self._batches += bool(counts.rows)
-        self._processed += len(counts.rows)
-        self._duplicates += repeated
-        self._skipped += repeated
-        self._rows += counts.total
-        self._tell(StepState.RUNNING, f"batch {batch.id}: {counts.total} rows")
-
-    def finish(self) -> IngestResult:
-        """The result; tells how it ended."""
-        result = IngestResult(
-            source=self._source.name,
-            target=str(self._source.target),
-            processed=self._processed,
-            skipped=self._skipped,
-            duplicates=self._duplicates,
-            waiting=self._waiting,
-            rows=self._rows,
-            batches=self._batches,
-            failures=tuple(FileFailure(path, why) for path, why in sorted(self._failures.items())),
-        )
-        self._tell(_end_state(result), _summary(result))
-        return result
-
-    def _tell(self, state: StepState, detail: str) -> None:
-        done = self._processed + len(self._failures)
-        event = Event("ingest", self._source.name, state, done, max(done, self._total), detail)
-        self._progress(event)
-
-
-def _end_state(result: IngestResult) -> StepState:
-    if result.failures:
-        return StepState.FAILED
-    return StepState.DONE if result.processed or result.duplicates else StepState.UNCHANGED
-
-
-def _summary(result: IngestResult) -> str:
-    parts = [f"{result.processed} files, {result.rows} rows"]
-    parts += [f"{result.skipped} known"] if result.skipped else []
-    parts += [f"{result.waiting} waiting"] if result.waiting else []
-    parts += [f"{result.failed} failed"] if result.failed else []
-    return ", ".join(parts)

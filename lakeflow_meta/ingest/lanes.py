@@ -13,7 +13,7 @@ from __future__ import annotations
 import json
 import logging
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -81,16 +81,22 @@ class Lanes:
         self._clock = clock
         self._terms = terms
 
-    def acquire(self) -> Lane:
-        """Lease any free lane. Raises ConflictError when all are held by living owners."""
+    def acquire(self, avoid: Collection[str] = ()) -> Lane:
+        """Lease any free lane but those of the application ids in ``avoid``.
+
+        Raises ConflictError when all are held by living owners.
+        """
         records = self._read()
-        while (lane := self._first_free(records)) is None:
+        while True:
+            usable = [record for record in records if record.app_id not in avoid]
+            if (lane := self._first_free(usable)) is not None:
+                return lane
+            records = self._read()
             if len(records) >= MAX_LANES:
                 raise ConflictError(
                     f"all {MAX_LANES} lanes of {self._prefix} are held by running ingestors"
                 )
-            records = self._with_another(self._read())
-        return lane
+            records.append(_new(records))
 
     def acquire_app(self, app_id: str) -> Lane | None:
         """Lease the lane of an application id; None while a living owner holds it."""
@@ -103,9 +109,6 @@ class Lanes:
             if self._is_free(record) and (lane := self._take(record)) is not None:
                 return lane
         return None
-
-    def _with_another(self, records: list[_Record]) -> list[_Record]:
-        return [*records, _new(records)]
 
     def _is_free(self, record: _Record) -> bool:
         if not record.owner or record.until is None or record.until <= self._clock():

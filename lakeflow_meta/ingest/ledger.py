@@ -58,7 +58,9 @@ class Ledger:
             self._store.read(self._table, columns=COLUMNS, where=where, version=version)
         )
 
-    def claim(self, claims: Sequence[Claim], batch_id: BatchId, owner: str, until: datetime | None) -> Won:
+    def claim(
+        self, claims: Sequence[Claim], batch_id: BatchId, owner: str, until: datetime | None
+    ) -> Won:
         """Try to claim files for a batch; what was won, read back at the claim's own version.
 
         At that version whatever else holds the same bytes was there first: such a claim is given

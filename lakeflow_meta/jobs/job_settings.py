@@ -151,6 +151,9 @@ def _read_config(draft: _Draft) -> None:
         if tag.startswith(RESERVED_PREFIX):
             hint = f"tags that start with {RESERVED_PREFIX} say who owns the job"
             draft.add(("job_config", "tags", tag), f"tag {tag!r} is reserved", hint)
+    if config.permissions and not draft.context.applies_permissions:
+        hint = "remove them, and set them on the platform: an update leaves them as they are"
+        draft.add(("job_config", "permissions"), "permissions are not applied here", hint)
     fields = _job_fields(config, draft.module, draft.context)
     if len(fields["tags"]) > MAX_TAGS:
         count, own = len(config.tags or {}), len(fields["tags"]) - len(config.tags or {})

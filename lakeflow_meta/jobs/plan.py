@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from lakeflow_meta.fingerprint import canonical_json, fingerprint
 from lakeflow_meta.jobs.job_config import STARTERS
@@ -25,7 +25,9 @@ from lakeflow_meta.jobs.settings_diff import (
     assumed_keys,
     merge_settings,
 )
-from lakeflow_meta.ports import LiveJob
+
+if TYPE_CHECKING:
+    from lakeflow_meta.ports import LiveJob
 
 MERGED_FIELDS = ("tasks", "job_clusters")
 

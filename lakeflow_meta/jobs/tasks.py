@@ -77,6 +77,8 @@ class JobContext:
     """The SQL warehouse of SQL tasks that name none."""
     require_warehouse: bool = False
     """Whether the platform runs SQL tasks on a warehouse (the embedded one does not)."""
+    applies_permissions: bool = False
+    """Whether the platform's adapter can set a job's permissions."""
     package_task: Mapping[str, Any] = field(default_factory=dict)
     """Fields for this package's own tasks that say where it is installed, e.g. ``libraries``."""
 

@@ -181,9 +181,21 @@ def _check_whole(settings: Settings) -> None:
         for parent in dependencies(task):
             if parent not in keys:
                 raise _refused(f"task {task['task_key']!r} depends on {parent!r}, which is no task")
+    _check_outcomes(tasks)
     cycle = find_cycle({task["task_key"]: tuple(dependencies(task)) for task in tasks})
     if cycle:
         raise _refused(f"tasks depend on each other: {' -> '.join(cycle)}")
+
+
+def _check_outcomes(tasks: list[Settings]) -> None:
+    conditions = {task["task_key"] for task in tasks if "condition_task" in task}
+    for task in tasks:
+        for edge in task.get("depends_on", ()):
+            if "outcome" in edge and edge["task_key"] not in conditions:
+                raise _refused(
+                    f"task {task['task_key']!r} asks for an outcome of {edge['task_key']!r},"
+                    " which is no condition task"
+                )
 
 
 def _check_clusters(settings: Settings) -> None:

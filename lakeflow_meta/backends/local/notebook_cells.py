@@ -1,4 +1,4 @@
-"""Notebooks as lists of cells: Databricks' source form of ``.py`` and ``.sql``, and ``.ipynb``. Pure.
+"""Notebooks as lists of cells: the source form of ``.py`` and ``.sql``, and ``.ipynb``. Pure.
 
 https://docs.databricks.com/notebooks/notebook-export-import (source format)
 https://nbformat.readthedocs.io (ipynb)
@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
+from itertools import pairwise
 from pathlib import PurePath
 from typing import Any
 
@@ -25,7 +26,7 @@ class Language(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """One cell. ``line`` is where its source starts in the file, from 1; 0 where it has no place."""
+    """One cell. ``line`` is where its source starts in the file, from 1; 0 in an ipynb."""
 
     language: Language
     source: str
@@ -64,7 +65,7 @@ def _source_cells(text: str, comment: str, language: Language) -> Iterator[Cell]
         return
     divider = f"{comment} COMMAND ----------"
     edges = [0, *(i for i, line in enumerate(lines) if line.strip() == divider), len(lines)]
-    for number, (before, after) in enumerate(zip(edges, edges[1:], strict=False), start=1):
+    for number, (before, after) in enumerate(pairwise(edges), start=1):
         yield _source_cell(lines[before + 1 : after], comment, language, number, before + 2)
 
 

@@ -140,8 +140,13 @@ class RunStore:
         ]
         for run_id in gone:
             with self._database.transaction() as connection:
-                _abandon(connection, run_id, now)
+                _break_off(connection, run_id, now, OWNER_GONE)
         return gone
+
+    def break_off(self, run_id: int, error: str) -> None:
+        """End a run, and whatever of it has not ended, as failed for a reason of its own."""
+        with self._database.transaction() as connection:
+            _break_off(connection, run_id, self._clock(), error)
 
     # ----------------------------------------------------------------- reading
 
@@ -176,17 +181,17 @@ class RunStore:
             )
 
 
-def _abandon(connection: sqlite3.Connection, run_id: int, now: datetime) -> None:
+def _break_off(connection: sqlite3.Connection, run_id: int, now: datetime, error: str) -> None:
     connection.execute(
         "UPDATE runs SET state = ?, error = ?, ended_at = ? WHERE run_id = ? AND ended_at IS NULL",
-        (RunState.FAILED, OWNER_GONE, now.isoformat(), run_id),
+        (RunState.FAILED, error, now.isoformat(), run_id),
     )
     connection.execute(
         "UPDATE task_runs SET error = ?, ended_at = CASE state WHEN ? THEN ? END,"
         " state = CASE state WHEN ? THEN ? ELSE ? END"
         " WHERE run_id = ? AND state IN (?, ?, ?)",
         (
-            OWNER_GONE,
+            error,
             RunState.RUNNING,
             now.isoformat(),
             RunState.RUNNING,

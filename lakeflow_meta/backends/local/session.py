@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 from lakeflow_meta.backends.local import jars, runtime
+from lakeflow_meta.backends.local.class_archive import archive_options, build_class_archive
 from lakeflow_meta.backends.local.session_names import attach
 from lakeflow_meta.errors import ConfigError
 from lakeflow_meta.progress import Event, Progress, StepState, silent
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-_EXIT_SECONDS = 20
+_EXIT_SECONDS = 60
 
 
 class EmbeddedSpark:
@@ -44,12 +45,14 @@ class EmbeddedSpark:
         conf: Mapping[str, str] | None = None,
         catalogs: Sequence[str] = ("main",),
         progress: Progress = silent,
+        archive: bool = True,
     ) -> None:
         self._home = home.absolute()
         self._cache = cache.absolute()
         self._conf = dict(conf or {})
         self._catalogs = tuple(catalogs)
         self._progress = progress
+        self._archive = archive
         self._lock = threading.Lock()
         self._session: SparkSession | None = None
 
@@ -92,11 +95,15 @@ class EmbeddedSpark:
 
     def _settings(self) -> dict[str, str]:
         jars.install_jars(self._cache)
+        java = runtime.find_java()
+        if self._archive:
+            build_class_archive(self._cache, java)
+        options = f"{JVM_OPTIONS} {archive_options(self._cache, java) if self._archive else ''}"
         classpath = os.pathsep.join(str(jar) for jar in runtime.delta_jars(self._cache))
         return {
             **TUNED,
             "spark.driver.extraClassPath": classpath,
-            "spark.driver.extraJavaOptions": JVM_OPTIONS,
+            "spark.driver.extraJavaOptions": options.strip(),
             "spark.sql.warehouse.dir": str(self._home / "warehouse" / self._catalogs[0] / "default"),
             **self._conf,
         }
@@ -137,7 +144,16 @@ def _launch(settings: Mapping[str, str], log: Path) -> SparkSession:
     with log.open("ab") as sink, _environment():
         gateway = launch_gateway(conf, {"stdout": sink, "stderr": subprocess.STDOUT})
         SparkContext(conf=conf, gateway=gateway)
+    _quiet_error_log()
     return SparkSession.builder.getOrCreate()
+
+
+def _quiet_error_log() -> None:
+    """pyspark prints every SQL error as JSON on stderr besides raising it; raising is enough."""
+    from pyspark.logger import PySparkLogger
+
+    for name in ("SQLQueryContextLogger", "DataFrameQueryContextLogger"):
+        PySparkLogger.getLogger(name).disabled = True
 
 
 @contextmanager

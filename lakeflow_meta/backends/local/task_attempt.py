@@ -45,11 +45,16 @@ class StopSignal:
 
     @contextmanager
     def by(self, stopper: Callable[[], None]) -> Iterator[None]:
-        """While inside, `request` calls ``stopper``. It may be called several times."""
+        """While inside, `request` calls ``stopper``, perhaps several times.
+
+        A request that came before is passed on at once, so that none falls into the gap between
+        starting something and registering how to stop it.
+        """
         with self._lock:
             self._stoppers.append(stopper)
+            if self._requested:
+                stopper()
         try:
-            self.check()
             yield
         finally:
             with self._lock:
@@ -57,8 +62,8 @@ class StopSignal:
 
     def request(self) -> None:
         """Ask to stop; asked again, it tries again."""
-        self._requested = True
         with self._lock:
+            self._requested = True
             for stopper in self._stoppers:
                 stopper()
 

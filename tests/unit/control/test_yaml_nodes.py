@@ -22,8 +22,6 @@ def problems(text: str, **variables: Any) -> list[str]:
 @pytest.mark.parametrize(
     ("text", "problem"),
     [
-        ("", "f.yml:1:1: the file is empty (declare modules: or tables:)"),
-        ("# only a comment\n", "f.yml:1:1: the file is empty (declare modules: or tables:)"),
         ("a: [1\nb: 2\n", "f.yml:2:2: this is not YAML: did not find expected ',' or ']'"),
         ("a: 1\nb: 2\na: 3\n", "f.yml:3:1: a: key 'a' is given twice (keep one)"),
         (
@@ -43,6 +41,11 @@ def test_every_problem_names_file_line_column_and_remedy(text: str, problem: str
     assert len(found) == 1
     if problem is not None:
         assert found == [problem]
+
+
+@pytest.mark.parametrize("text", ["", "# only a comment\n", "\n\n"])
+def test_an_empty_file_has_no_value_and_no_problem(text: str) -> None:
+    assert (read(text).value, read(text).problems) == (None, ())
 
 
 def test_several_problems_are_found_at_once() -> None:

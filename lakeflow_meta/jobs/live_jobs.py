@@ -1,0 +1,63 @@
+"""Jobs as the platform has them, each read once, and found again by their tags."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from lakeflow_meta.errors import NotFoundError
+from lakeflow_meta.jobs.ownership import MODULE_TAG, TABLE_TAG, ownership_tags
+from lakeflow_meta.ports import JobsApi, LiveJob
+
+
+class LiveJobs:
+    """Reads jobs one by one, or all of them in pages once that is needed or cheaper.
+
+    What `list_jobs` gives without its tasks is read again by itself.
+    """
+
+    def __init__(self, jobs: JobsApi, control_table: str) -> None:
+        self._jobs = jobs
+        self._control_table = control_table
+        self._listed: dict[int, LiveJob] | None = None
+        self.may_list = True
+        """Whether a job may be looked for by its tags; who creates looks again under the lock."""
+
+    @property
+    def is_listed(self) -> bool:
+        """Whether all pages were read."""
+        return self._listed is not None
+
+    def list_now(self) -> None:
+        """Read all pages again. Raises BackendError."""
+        self._listed = {job.job_id: job for job in self._jobs.list_jobs()}
+
+    def get(self, job_id: int) -> LiveJob | None:
+        """The job with all settings; None when the platform says that there is none.
+
+        Any other error is raised: it never means "none".
+        """
+        listed = (self._listed or {}).get(job_id)
+        if listed is not None and "tasks" in listed.settings:
+            return listed
+        try:
+            return self._jobs.get_job(job_id)
+        except NotFoundError:
+            return None
+
+    def tagged(self, module_name: str) -> list[LiveJob]:
+        """Jobs that carry the tags of this module, oldest (lowest id) first."""
+        tag = ownership_tags(self._control_table, module_name)[MODULE_TAG]
+        return self.by_module_tag().get(tag, [])
+
+    def by_module_tag(self) -> Mapping[str, list[LiveJob]]:
+        """All jobs of this control table, by their module tag."""
+        if self._listed is None:
+            self.list_now()
+        table = ownership_tags(self._control_table, "")[TABLE_TAG]
+        found: dict[str, list[LiveJob]] = {}
+        for job_id in sorted(self._listed or {}):
+            job = (self._listed or {})[job_id]
+            tags = job.settings.get("tags") or {}
+            if tags.get(TABLE_TAG) == table and MODULE_TAG in tags:
+                found.setdefault(tags[MODULE_TAG], []).append(job)
+        return found

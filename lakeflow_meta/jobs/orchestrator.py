@@ -1,0 +1,177 @@
+"""Makes the platform's jobs match the modules: in place, once each, and again without effect.
+
+Only the platform's own "not found" leads to a new job; any other error leads to none. Jobs are
+created by one orchestrator at a time (`CreationLock`), after looking for a job that carries the
+module's tags.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+from lakeflow_meta.control.tables import EVENTS, JOBS, STATE, ControlTables
+from lakeflow_meta.errors import ConfigError, LakeflowMetaError
+from lakeflow_meta.findings import did_you_mean
+from lakeflow_meta.jobs.apply_run import ApplyRun
+from lakeflow_meta.jobs.creation_lock import CreationLock
+from lakeflow_meta.jobs.job_settings import JobContext
+from lakeflow_meta.jobs.journal import Journal
+from lakeflow_meta.jobs.live_jobs import LiveJobs
+from lakeflow_meta.jobs.outcomes import Outcome, raise_failures
+from lakeflow_meta.jobs.plan import JobsPlan, Prune
+from lakeflow_meta.jobs.recorded_jobs import RecordedJobs, read_recorded_jobs
+from lakeflow_meta.jobs.saved_queries import SavedQueries
+from lakeflow_meta.ports import (
+    Clock,
+    ControlStore,
+    JobRun,
+    JobsApi,
+    QueriesApi,
+    Sleep,
+    utc_now,
+)
+from lakeflow_meta.progress import Progress, silent
+
+LIST_FROM = 50
+"""From this many recorded jobs on, reading all pages is cheaper than reading one by one."""
+
+
+class JobOrchestrator:
+    """Plans and applies the jobs of one control table, and starts them.
+
+    ``lease_seconds``: how long the right to create jobs outlives a process that dies; far more
+    than any clock difference and than one call to the platform takes. ``wait_seconds``: how long
+    to wait for another orchestrator that is creating jobs.
+    """
+
+    def __init__(
+        self,
+        store: ControlStore,
+        jobs: JobsApi,
+        queries: QueriesApi,
+        *,
+        tables: ControlTables,
+        context: JobContext,
+        clock: Clock = utc_now,
+        sleep: Sleep = time.sleep,
+        progress: Progress = silent,
+        actor: str = "",
+        lease_seconds: float = 60.0,
+        wait_seconds: float = 300.0,
+    ) -> None:
+        self._store = store
+        self._jobs = jobs
+        self._queries = queries
+        self._tables = tables
+        self._control_table = str(tables.sources)
+        self._context = replace(context, control_table=self._control_table)
+        self._clock = clock
+        self._progress = progress
+        self._actor = actor
+        self._lock = CreationLock(
+            store,
+            tables.of(STATE),
+            clock=clock,
+            sleep=sleep,
+            lease_seconds=lease_seconds,
+            wait_seconds=wait_seconds,
+        )
+
+    def plan(self, modules: Sequence[str] | None = None, prune: str = "pause") -> JobsPlan:
+        """What `apply` would do, for all modules or the named ones. Reads only.
+
+        Raises ConfigError for a module that nobody recorded.
+        """
+        run = self._start(modules, prune, on_drift="restore")
+        return JobsPlan(tuple(run.planned(name).action for name in run.names))
+
+    def apply(
+        self,
+        modules: Sequence[str] | None = None,
+        prune: str = "pause",
+        on_drift: str = "restore",
+    ) -> list[Outcome]:
+        """Make jobs as the modules say; one outcome a module, by name, failures among them.
+
+        ``prune`` (pause, delete, keep) is for jobs of modules that are inactive or gone.
+        ``on_drift`` (restore, keep) is for jobs that others changed since the last apply.
+        A module that nobody recorded raises ConfigError before anything is done.
+        """
+        for layout in (JOBS, EVENTS, STATE):
+            self._store.ensure(self._tables.of(layout), layout)
+        run = self._start(modules, prune, on_drift)
+        run.apply_existing()
+        if run.waiting or self._lock.was_abandoned():
+            self._apply_new(run, everything=modules is None)
+        run.journal.flush()
+        return run.finished()
+
+    def create_or_update_job(self, module_name: str) -> int:
+        """Make one module's job as it says; its id. Raises RunFailedError, ConfigError."""
+        outcomes = self.apply([module_name])
+        raise_failures(outcomes)
+        job_id = outcomes[0].job_id if outcomes else None
+        if job_id is None:
+            raise ConfigError(f"module {module_name!r} is inactive or has no tasks, so has no job")
+        return job_id
+
+    def start(self, module_name: str, parameters: Mapping[str, str] | None = None) -> int:
+        """Start the module's job; the run's id. Raises ConfigError when it has no job."""
+        record = read_recorded_jobs(self._store, self._tables).records.get(module_name)
+        if record is None:
+            raise ConfigError(f"module {module_name!r} has no job yet: apply it first")
+        return self._jobs.run_job(record.job_id, parameters or {})
+
+    def run(self, module_name: str, parameters: Mapping[str, str] | None = None) -> JobRun:
+        """Start the module's job and wait until it has ended; how it ended."""
+        return self._jobs.follow_run(self.start(module_name, parameters))
+
+    def _apply_new(self, run: ApplyRun, *, everything: bool) -> None:
+        """What needs a new job or query; nobody else creates jobs meanwhile."""
+        try:
+            with self._lock.held() as renew:
+                run.apply_waiting(read_recorded_jobs(self._store, self._tables), renew)
+                if everything:
+                    run.retire_orphans(renew)
+                run.journal.flush()
+        except LakeflowMetaError as error:
+            if not run.waiting:
+                run.journal.flush()
+                raise
+            run.fail_waiting(error)
+
+    def _start(self, modules: Sequence[str] | None, prune: str, on_drift: str) -> ApplyRun:
+        if prune not in set(Prune):
+            raise ConfigError(f"prune {prune!r}: write one of {', '.join(Prune)}")
+        if on_drift not in ("restore", "keep"):
+            raise ConfigError(f"on_drift {on_drift!r}: write restore or keep")
+        recorded = read_recorded_jobs(self._store, self._tables)
+        names = _chosen(recorded, modules)
+        live = LiveJobs(self._jobs, self._control_table)
+        if sum(name in recorded.records for name in names) >= LIST_FROM:
+            live.list_now()
+        return ApplyRun(
+            recorded=recorded,
+            names=names,
+            prune=Prune(prune),
+            keep_drift=on_drift == "keep",
+            jobs=self._jobs,
+            live=live,
+            queries=SavedQueries(self._queries, self._control_table),
+            journal=Journal(self._store, self._tables, clock=self._clock, actor=self._actor),
+            context=self._context,
+            progress=self._progress,
+        )
+
+
+def _chosen(recorded: RecordedJobs, modules: Sequence[str] | None) -> list[str]:
+    if modules is None:
+        return recorded.names
+    known = {*recorded.names, *recorded.modules}
+    for name in modules:
+        if name not in known:
+            hint = did_you_mean(name, known)
+            raise ConfigError(f"no module {name!r} is recorded" + (f"; {hint}" if hint else ""))
+    return sorted(set(modules) & set(recorded.names))

@@ -1,0 +1,115 @@
+"""Inline SQL as saved queries: one for each task, changed by its id, found again by its name."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from lakeflow_meta.errors import LakeflowMetaError, NotFoundError
+from lakeflow_meta.jobs.ownership import tag_value
+from lakeflow_meta.jobs.settings_diff import Change
+from lakeflow_meta.jobs.tasks import InlineQuery
+from lakeflow_meta.ports import QueriesApi, SavedQuery
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class QueryPlan:
+    """What has to be saved before a module's job can be sent."""
+
+    ids: Mapping[str, str] = field(default_factory=dict)
+    """Queries that exist, by task key."""
+    create: tuple[InlineQuery, ...] = ()
+    update: tuple[InlineQuery, ...] = ()
+    trash: tuple[str, ...] = ()
+    """Ids of queries whose task is gone."""
+    changes: tuple[Change, ...] = ()
+
+    @property
+    def pending(self) -> bool:
+        """Whether there is anything to do."""
+        return bool(self.create or self.update or self.trash)
+
+
+class SavedQueries:
+    """Plans and carries out what the tasks of one module need."""
+
+    def __init__(self, queries: QueriesApi, control_table: str) -> None:
+        self._queries = queries
+        self._control_table = control_table
+        self._by_name: dict[str, SavedQuery] | None = None
+
+    def plan(
+        self,
+        module_name: str,
+        inline: Sequence[InlineQuery],
+        recorded: Mapping[str, str],
+        *,
+        look_by_name: bool,
+    ) -> QueryPlan:
+        """Compare with the platform. ``look_by_name``: also find queries that nobody recorded."""
+        ids: dict[str, str] = {}
+        create: list[InlineQuery] = []
+        update: list[InlineQuery] = []
+        changes: list[Change] = []
+        for query in inline:
+            saved = self._recorded(recorded.get(query.task_key))
+            if saved is None and look_by_name:
+                saved = self._named(self._name(module_name, query))
+            path = f"tasks/{query.task_key}/sql_query"
+            if saved is None:
+                create.append(query)
+                changes.append(Change(path, None, query.text))
+                continue
+            ids[query.task_key] = saved.query_id
+            if saved.query_text != query.text:
+                update.append(query)
+                changes.append(Change(path, saved.query_text, query.text))
+        wanted = {query.task_key for query in inline}
+        gone = tuple(query_id for key, query_id in recorded.items() if key not in wanted)
+        return QueryPlan(ids, tuple(create), tuple(update), gone, tuple(changes))
+
+    def save(self, module_name: str, plan: QueryPlan) -> dict[str, str]:
+        """Create and change what the plan says; ids of all queries by task key."""
+        ids = dict(plan.ids)
+        for query in plan.update:
+            self._queries.update_query(ids[query.task_key], query_text=query.text)
+        for query in plan.create:
+            name = self._name(module_name, query)
+            warehouse = query.warehouse_id or ""
+            ids[query.task_key] = self._queries.create_query(name, query.text, warehouse)
+        return ids
+
+    def trash(self, query_ids: Iterable[str]) -> None:
+        """Move queries to the trash; those that are gone already are done."""
+        for query_id in query_ids:
+            try:
+                self._queries.trash_query(query_id)
+            except NotFoundError:
+                logger.info("query %s is gone already", query_id)
+
+    def take_back(self, query_ids: Iterable[str]) -> None:
+        """After a failure: trash what was made for nothing, without hiding the failure."""
+        try:
+            self.trash(query_ids)
+        except LakeflowMetaError:
+            logger.warning("saved queries of a failed job stay behind", exc_info=True)
+
+    def _recorded(self, query_id: str | None) -> SavedQuery | None:
+        if query_id is None:
+            return None
+        try:
+            return self._queries.get_query(query_id)
+        except NotFoundError:
+            return None
+
+    def _named(self, name: str) -> SavedQuery | None:
+        if self._by_name is None:
+            self._by_name = {query.display_name: query for query in self._queries.list_queries()}
+        return self._by_name.get(name)
+
+    def _name(self, module_name: str, query: InlineQuery) -> str:
+        """Different tasks never share a name: no part of it holds a space."""
+        return f"lakeflow_meta {self._control_table} {tag_value(module_name)} {query.task_key}"

@@ -1,0 +1,64 @@
+"""Saved queries in memory, with a log of calls."""
+
+from __future__ import annotations
+
+import itertools
+import threading
+from dataclasses import replace
+
+from lakeflow_meta.errors import NotFoundError
+from lakeflow_meta.ports import SavedQuery
+
+
+class FakeQueries:
+    """A `ports.QueriesApi`. ``calls`` names every call in order; ``trashed`` keeps what went."""
+
+    def __init__(self) -> None:
+        self.calls: list[str] = []
+        self.trashed: dict[str, SavedQuery] = {}
+        self._saved: dict[str, SavedQuery] = {}
+        self._numbers = itertools.count(1)
+        self._lock = threading.RLock()
+
+    def create_query(self, display_name: str, query_text: str, warehouse_id: str = "") -> str:
+        """See `QueriesApi.create_query`."""
+        with self._lock:
+            self.calls.append("create_query")
+            query_id = f"query-{next(self._numbers)}"
+            self._saved[query_id] = SavedQuery(query_id, display_name, query_text, warehouse_id)
+            return query_id
+
+    def get_query(self, query_id: str) -> SavedQuery:
+        """See `QueriesApi.get_query`."""
+        with self._lock:
+            self.calls.append("get_query")
+            return self._found(query_id)
+
+    def list_queries(self) -> list[SavedQuery]:
+        """See `QueriesApi.list_queries`."""
+        with self._lock:
+            self.calls.append("list_queries")
+            return sorted(self._saved.values(), key=lambda query: query.display_name)
+
+    def update_query(
+        self, query_id: str, *, display_name: str | None = None, query_text: str | None = None
+    ) -> None:
+        """See `QueriesApi.update_query`."""
+        with self._lock:
+            self.calls.append("update_query")
+            found = self._found(query_id)
+            name = found.display_name if display_name is None else display_name
+            text = found.query_text if query_text is None else query_text
+            self._saved[query_id] = replace(found, display_name=name, query_text=text)
+
+    def trash_query(self, query_id: str) -> None:
+        """See `QueriesApi.trash_query`."""
+        with self._lock:
+            self.calls.append("trash_query")
+            self.trashed[query_id] = self._found(query_id)
+            del self._saved[query_id]
+
+    def _found(self, query_id: str) -> SavedQuery:
+        if query_id not in self._saved:
+            raise NotFoundError(f"query {query_id} does not exist", code="RESOURCE_DOES_NOT_EXIST")
+        return self._saved[query_id]
