@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 from lakeflow_meta.errors import ConfigError, NotFoundError
-from lakeflow_meta.ports import Clock, ControlStore, utc_now
+from lakeflow_meta.ports import BatchLoader, Clock, ControlStore, SqlSession, utc_now
 from lakeflow_meta.progress import Progress, silent
 from lakeflow_meta.settings import (
     ENVIRONMENT_PREFIX,
@@ -27,11 +27,13 @@ from lakeflow_meta.settings import (
 
 if TYPE_CHECKING:
     from lakeflow_meta.backends.local.session import EmbeddedSpark
+    from lakeflow_meta.backends.local.volumes import VolumePaths
     from lakeflow_meta.backends.local.workspace import LocalWorkspace
     from lakeflow_meta.control.declared import Declared
     from lakeflow_meta.control.manager import MetadataManager
     from lakeflow_meta.control.tables import ControlTables
     from lakeflow_meta.ingest.ingestor import Ingestor
+    from lakeflow_meta.jobs.job_settings import JobContext
     from lakeflow_meta.jobs.orchestrator import JobOrchestrator
     from lakeflow_meta.schema.engine import SchemaEngine
     from lakeflow_meta.scripts.runner import ScriptRunner

@@ -2,21 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from lakeflow_meta.errors import ConfigError, NotFoundError, RunFailedError, SpecError
+from lakeflow_meta.control.tables import EXECUTIONS, FILES, SOURCES, TABLES, TableLayout
+from lakeflow_meta.errors import (
+    ConfigError,
+    LakeflowMetaError,
+    NotFoundError,
+    SpecError,
+    SyncFailedError,
+)
 from lakeflow_meta.findings import did_you_mean
 
 if TYPE_CHECKING:
     from lakeflow_meta.app import App
-    from lakeflow_meta.control.rows import Row, Source
-    from lakeflow_meta.control.tables import TableLayout
+    from lakeflow_meta.backends.local.runtime import Check
+    from lakeflow_meta.control.rows import Row
     from lakeflow_meta.ingest.batch import IngestResult
+    from lakeflow_meta.ingest.source import FileSource
     from lakeflow_meta.jobs.plan import JobsPlan
     from lakeflow_meta.ports import JobRun
-    from lakeflow_meta.schema.plan import SchemaPlan
+    from lakeflow_meta.schema.plan import SchemaPlan, TablePlan
     from lakeflow_meta.schema.registry import Registry
     from lakeflow_meta.schema.report import SyncReport
     from lakeflow_meta.scripts.runner import ScriptsReport
@@ -30,30 +39,343 @@ class Plan:
     """Recorded against live: jobs, scripts and tables."""
 
     jobs: JobsPlan
-    tables: SchemaPlan
     scripts: ScriptsReport
+    tables: SchemaPlan
 
     @property
     def pending(self) -> bool:
         """Whether applying and running would change anything."""
-        return bool(self.jobs.pending or self.tables.has_changes or self.scripts.has_changes)
+        tables = any(table.has_work or self._waits(table) for table in self.tables.tables)
+        return bool(self.jobs.pending or self.scripts.has_changes or tables)
 
     @property
     def failed(self) -> bool:
         """Whether something cannot be done as it is recorded."""
-        return self.jobs.failed or self.tables.has_rejections or self.scripts.has_failures
+        tables = any(t.rejections and not self._waits(t) for t in self.tables.tables)
+        return self.jobs.has_failures or self.scripts.has_failures or tables
+
+    def _waits(self, table: TablePlan) -> bool:
+        """Whether only its schema is missing, and scripts that may create it have yet to run."""
+        from lakeflow_meta.schema.validate import Rule
+
+        rules = {rejection.rule for rejection in table.rejections}
+        return self.scripts.has_changes and rules == {Rule.SCHEMA_MISSING}
 
     def to_dict(self) -> dict[str, Any]:
         """The JSON result of ``plan``: what would change, and what cannot."""
-        actions = [
-            *(_job_action(a) for a in self.jobs.to_dict()["actions"]),
-            *(_script_action(s) for s in self.scripts.scripts if s.pending),
-            *(_table_action(t) for t in self.tables.to_dict()["tables"] if t["changes"]),
-        ]
-        return {"actions": actions}
+        jobs = [action.to_dict() for action in self.jobs.actions if action.pending]
+        tables = [self._table(table) for table in self.tables.tables]
+        return {
+            "actions": [
+                *jobs,
+                *self.scripts.actions(),
+                *(table for table in tables if table["action"] != "unchanged"),
+            ]
+        }
+
+    def _table(self, table: TablePlan) -> dict[str, Any]:
+        plan = table.to_dict()
+        return {
+            "kind": "table",
+            "name": plan["name"],
+            "action": "create" if self._waits(table) else plan["outlook"],
+            "changes": plan["changes"],
+            "rejections": [] if self._waits(table) else plan["rejections"],
+        }
 
     def lines(self) -> Iterator[str]:
-        """The plan as a diff."""
-        yield from self.jobs.lines()
-        yield from self.scripts.lines()
-        yield self.tables.text()
+        """The plan as a diff: jobs, scripts, tables."""
+        for action in self.jobs.actions:
+            if action.pending:
+                yield from action.lines()
+        yield from self.scripts.plan_lines()
+        for table in self.tables.tables:
+            if self._waits(table):
+                yield f"+ table {table.name}: create (its schema by a DDL script)"
+            elif table.has_work or table.rejections:
+                yield from table.text_lines()
+        if not self.pending and not self.failed:
+            yield "no changes"
+
+
+def plan(app: App, modules: Sequence[str] | None) -> Plan:
+    """What applying and running the modules would change. Reads only, starts no Spark."""
+    recorded = app.manager.recorded()
+    chosen = recorded.modules if modules is None else _chosen(modules, recorded.modules)
+    targets = {target for name in chosen for target in recorded.modules[name].ddl_targets}
+    names = [table for name in chosen for table in recorded.modules[name].tables]
+    everything = modules is None
+    return Plan(
+        app.orchestrator.plan(modules),
+        app.script_runner.run(None if everything else sorted(targets), dry_run=True),
+        app.schema_engine.plan(_registry(app, None if everything else names, None)),
+    )
+
+
+def _chosen(names: Sequence[str], known: Mapping[str, Any]) -> Sequence[str]:
+    for name in names:
+        if name not in known:
+            raise ConfigError(f"no module {name!r} is recorded; {did_you_mean(name, known)}")
+    return names
+
+
+# --------------------------------------------------------------------------- tables
+
+
+def _registry(app: App, names: Sequence[str] | None, module: str | None) -> Registry:
+    """Declared, active tables: all, the named ones, or a module's."""
+    from pydantic import ValidationError
+
+    from lakeflow_meta.errors import Problem
+    from lakeflow_meta.findings import path_text, validation_findings
+    from lakeflow_meta.names import TableName
+    from lakeflow_meta.schema.registry import Registry
+    from lakeflow_meta.schema.table import TableSpec
+
+    declared, problems = [], []
+    for name, definition in declared_tables(app, None, module).items():
+        try:
+            declared.append(TableSpec.model_validate({"table": name, **definition}).to_table())
+        except ValidationError as error:
+            problems += [
+                Problem(name, 0, 0, path_text(f.path), f.message, f.hint)
+                for f in validation_findings(error, TableSpec)
+            ]
+    if problems:
+        raise SpecError(problems)
+    registry = Registry(declared)
+    return registry if names is None else registry.subset(TableName.parse(n) for n in names)
+
+
+def declared_tables(
+    app: App, names: Sequence[str] | None, module: str | None = None
+) -> dict[str, dict[str, Any]]:
+    """Definitions of the active declared tables by full name. Raises ConfigError, SpecError."""
+    rows = {
+        row["table_name"]: row
+        for row in rows_of(app, TABLES)
+        if row["is_active"] is not False and module in (None, row["module_name"])
+    }
+    for name in names or ():
+        if name not in rows:
+            raise ConfigError(f"no table {name!r} is declared; {did_you_mean(name, rows)}")
+    return {name: _definition(name, rows[name]) for name in names or sorted(rows)}
+
+
+def _definition(name: str, row: Row) -> dict[str, Any]:
+    from lakeflow_meta.errors import Problem
+
+    try:
+        value = json.loads(row["definition"] or "")
+    except json.JSONDecodeError as error:
+        problem = Problem(name, 0, 0, "definition", f"it is not JSON: {error.msg}")
+        raise SpecError([problem]) from error
+    return dict(value)
+
+
+def plan_tables(app: App, names: Sequence[str] | None, module: str | None) -> SchemaPlan:
+    """What `sync_tables` would do."""
+    return app.schema_engine.plan(_registry(app, names, module))
+
+
+def sync_tables(app: App, names: Sequence[str] | None, module: str | None) -> SyncReport:
+    """Make the declared tables; failures are in the report."""
+    try:
+        return app.schema_engine.sync(_registry(app, names, module))
+    except SyncFailedError as error:
+        report: SyncReport = error.report
+        return report
+
+
+# --------------------------------------------------------------------------- ingest
+
+
+@dataclass(frozen=True, slots=True)
+class IngestReport:
+    """What came of several sources; ``errors`` are of sources that could not be read at all."""
+
+    results: Mapping[str, IngestResult]
+    errors: Mapping[str, str]
+
+    @property
+    def has_failures(self) -> bool:
+        """Whether a file or a whole source failed."""
+        return bool(self.errors) or any(r.failed for r in self.results.values())
+
+    def to_dict(self) -> dict[str, Any]:
+        """The JSON result of ``ingest``."""
+        results = self.results.values()
+        return {
+            "processed": sum(r.processed for r in results),
+            "skipped": sum(r.skipped for r in results),
+            "failed": sum(r.failed for r in results) + len(self.errors),
+            "sources": {
+                **{name: _source_dict(result) for name, result in self.results.items()},
+                **{name: {"error": error} for name, error in self.errors.items()},
+            },
+        }
+
+    def lines(self) -> Iterator[str]:
+        """For people: one line a source, and below it what failed and why."""
+        for name, r in self.results.items():
+            waiting = f", waiting {r.waiting}" if r.waiting else ""
+            yield (
+                f"{name} → {r.target}: processed {r.processed}, skipped {r.skipped},"
+                f" failed {r.failed}{waiting} ({r.rows:,} rows)"
+            )
+            yield from (f"  ✗ {f.path}: {f.reason}" for f in r.failures)
+        yield from (f"✗ {name}: {error}" for name, error in self.errors.items())
+
+
+def _source_dict(result: IngestResult) -> dict[str, Any]:
+    return {
+        "target": result.target,
+        "processed": result.processed,
+        "skipped": result.skipped,
+        "failed": result.failed,
+        "waiting": result.waiting,
+        "rows": result.rows,
+        "failures": [{"path": f.path, "reason": f.reason} for f in result.failures],
+    }
+
+
+def ingest(app: App, names: Sequence[str] | None, module: str | None) -> IngestReport:
+    """Ingest file sources one after another; one that fails does not stop the others."""
+    results: dict[str, IngestResult] = {}
+    errors: dict[str, str] = {}
+    for source in _file_sources(app, names, module):
+        try:
+            results[source.name] = app.ingestor.ingest(source)
+        except LakeflowMetaError as error:
+            errors[source.name] = str(error)
+    return IngestReport(results, errors)
+
+
+def _file_sources(
+    app: App, names: Sequence[str] | None, module: str | None
+) -> list[FileSource]:
+    from lakeflow_meta.ingest.source import FileSource, is_file_source
+
+    recorded = app.manager.recorded()
+    if recorded.problems:
+        raise SpecError(recorded.problems)
+    found = {
+        f"{source.module_name}/{source.source_id}": source
+        for one in recorded.modules.values()
+        if one.is_active and module in (None, one.module_name)
+        for source in one.sources
+        if is_file_source(source)
+    }
+    chosen = list(found) if names is None else [_one_of(name, found) for name in names]
+    return [FileSource.of(found[name]) for name in chosen]
+
+
+def _one_of(name: str, found: Mapping[str, Any]) -> str:
+    matches = [full for full in found if name in (full, full.split("/", 1)[1])]
+    if not matches:
+        raise ConfigError(f"no file source {name!r} is recorded; {did_you_mean(name, found)}")
+    if len(matches) > 1:
+        raise ConfigError(f"source {name!r} is in several modules: {', '.join(matches)}")
+    return matches[0]
+
+
+def ingest_log(app: App) -> list[Row]:
+    """The ledger, by target and path."""
+    rows = rows_of(app, FILES)
+    return sorted(rows, key=lambda row: (row["target_table"], row["file_path"]))
+
+
+# --------------------------------------------------------------------------- scripts
+
+
+def ddl_log(app: App, targets: Sequence[str] | None) -> list[Row]:
+    """Executions of DDL scripts, oldest first."""
+    rows = [r for r in rows_of(app, EXECUTIONS) if targets is None or r["target"] in targets]
+    return sorted(rows, key=lambda row: row["update_date"])
+
+
+# --------------------------------------------------------------------------- status
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """Is everything as recorded, what ran last, what failed."""
+
+    control_table: str
+    counts: Mapping[str, int]
+    pending: Sequence[str]
+    problems: Sequence[str]
+    runs: Sequence[JobRun]
+
+    def to_dict(self) -> dict[str, Any]:
+        """The JSON result of ``status``."""
+        return {
+            "control_table": self.control_table,
+            **self.counts,
+            "pending": list(self.pending),
+            "problems": list(self.problems),
+            "runs": [
+                {
+                    "run_id": r.run_id,
+                    "job_name": r.job_name,
+                    "state": str(r.state),
+                    "started_at": r.started_at,
+                    "failed_tasks": [t.task_key for t in r.tasks if str(t.state) == "failed"],
+                }
+                for r in self.runs
+            ],
+        }
+
+    def lines(self) -> Iterator[str]:
+        """One screen for people."""
+        shown = ", ".join(f"{count:,} {name}" for name, count in self.counts.items())
+        yield f"{self.control_table}: {shown}"
+        yield from (f"✗ {problem}" for problem in self.problems)
+        if self.pending:
+            yield f"{len(self.pending)} change(s) to apply: {', '.join(self.pending[:5])}"
+            yield "next: lakeflow-meta plan, then lakeflow-meta apply"
+        elif not self.problems:
+            yield "everything is as recorded"
+        for r in self.runs:
+            seconds = (r.ended_at - r.started_at).total_seconds() if r.ended_at else 0.0
+            yield f"last run of {r.job_name}: {r.state} in {seconds:.1f} s (run {r.run_id})"
+
+
+def status(app: App) -> Status:
+    """Read everything once; starts no Spark."""
+    recorded = app.manager.recorded()
+    counts = {
+        "modules": sum(m.is_active for m in recorded.modules.values()),
+        "sources": sum(len(m.sources) for m in recorded.modules.values()),
+        "tables": sum(len(m.tables) for m in recorded.modules.values()),
+        "files ingested": sum(r["status"] == "success" for r in rows_of(app, FILES)),
+    }
+    if app.store.version(app.tables.of(SOURCES)) is None:
+        return Status(str(app.tables.sources), counts, (), (), ())
+    found = plan(app, None)
+    pending = [f"{a['action']} {a['name']}" for a in found.to_dict()["actions"]]
+    problems = [str(problem) for problem in recorded.problems]
+    latest: dict[str, JobRun] = {}
+    for run in app.workspace.list_runs(limit=100):
+        latest.setdefault(run.job_name, run)
+    runs = [latest[name] for name in sorted(latest)]
+    return Status(str(app.tables.sources), counts, pending, problems, runs)
+
+
+# --------------------------------------------------------------------------- this machine
+
+
+def doctor(app: App, *, fix: bool) -> list[Check]:
+    """What the machine needs. With ``fix`` the jars and the class archive are made if missing."""
+    from lakeflow_meta.backends.local.doctor import check_machine
+
+    return check_machine(app.home, app.settings.cache.expanduser(), fix=fix)
+
+
+def rows_of(app: App, layout: TableLayout) -> list[Row]:
+    """Rows of one control table; none where it does not exist yet."""
+    try:
+        rows: list[Row] = app.store.read(app.tables.of(layout)).to_pylist()
+    except NotFoundError:
+        return []
+    return rows

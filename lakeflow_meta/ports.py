@@ -120,8 +120,8 @@ class ControlStore(Protocol):
     def update(
         self,
         table: TableName,
-        assignments: Mapping[str, exp.Expression],
-        where: exp.Expression | None,
+        assignments: Mapping[str, exp.Expr],
+        where: exp.Expr | None,
         *,
         note: Mapping[str, str] | None = None,
     ) -> int:
@@ -130,7 +130,7 @@ class ControlStore(Protocol):
     def delete(
         self,
         table: TableName,
-        where: exp.Expression | None,
+        where: exp.Expr | None,
         *,
         note: Mapping[str, str] | None = None,
     ) -> int:

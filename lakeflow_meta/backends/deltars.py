@@ -213,8 +213,8 @@ class DeltaRsStore:
     def update(
         self,
         table: TableName,
-        assignments: Mapping[str, exp.Expression],
-        where: exp.Expression | None,
+        assignments: Mapping[str, exp.Expr],
+        where: exp.Expr | None,
         *,
         note: Mapping[str, str] | None = None,
     ) -> int:
@@ -235,7 +235,7 @@ class DeltaRsStore:
     def delete(
         self,
         table: TableName,
-        where: exp.Expression | None,
+        where: exp.Expr | None,
         *,
         note: Mapping[str, str] | None = None,
     ) -> int:
@@ -279,11 +279,12 @@ class DeltaRsStore:
             stop=stop_after_delay(self._retry_seconds),
         )
         try:
-            return retrying(self._attempt, table, write)
+            result: _T = retrying(self._attempt, table, write)
         except RetryError as error:
             raise ConflictError(
                 f"{table}: other writers were first for {self._retry_seconds:.0f} seconds"
             ) from error
+        return result
 
     def _attempt(self, table: TableName, write: Callable[[DeltaTable], _T]) -> _T:
         handle = self._open(table)

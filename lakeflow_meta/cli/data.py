@@ -42,25 +42,23 @@ def ingest(
 
     Examples: lakeflow-meta ingest nyc_flights/flights; lakeflow-meta ingest log
     """
+    from lakeflow_meta import operations
+
     session: Session = context.obj
     if sources == ["log"]:
         _show_ledger(session)
         return
     with watching(session.progress, session.output.err):
-        report = session.app.ingest(sources, module)
-    result = report.to_dict()
-    lines = [
-        f"{name}: processed {one['processed']}, skipped {one['skipped']}, failed {one['failed']}"
-        f" ({one['rows']:,} rows)"
-        for name, one in result["sources"].items()
-    ]
-    session.output.result(result, [*lines, *report.error_lines()])
-    if result["failed"]:
+        report = operations.ingest(session.app, sources, module)
+    session.output.result(report.to_dict(), report.lines())
+    if report.has_failures:
         raise typer.Exit(1)
 
 
 def _show_ledger(session: Session) -> None:
-    rows = session.app.ingest_log()
+    from lakeflow_meta import operations
+
+    rows = operations.ingest_log(session.app)
     if session.output.as_json:
         session.output.result(rows)
         return
@@ -80,10 +78,12 @@ def tables_plan(
 
     Example: lakeflow-meta tables plan nyc.bronze.flights
     """
+    from lakeflow_meta import operations
+
     session: Session = context.obj
-    found = session.app.tables_plan(names, module)
-    session.output.result(found.to_dict(), found.lines())
-    if found.has_failures or (check and found.has_changes):
+    found = operations.plan_tables(session.app, names, module)
+    session.output.result(found.to_dict(), [found.text()])
+    if found.has_rejections or (check and found.has_changes):
         raise typer.Exit(1)
 
 
@@ -92,10 +92,12 @@ def tables_sync(context: typer.Context, names: Names = None, module: Module = No
 
     Example: lakeflow-meta tables sync --module nyc_flights
     """
+    from lakeflow_meta import operations
+
     session: Session = context.obj
     with watching(session.progress, session.output.err):
-        report = session.app.tables_sync(names, module)
-    session.output.result(report.to_dict(), report.lines())
+        report = operations.sync_tables(session.app, names, module)
+    session.output.result(report.to_dict(), [report.text()])
     if report.has_failures:
         raise typer.Exit(1)
 
@@ -105,8 +107,10 @@ def tables_show(context: typer.Context, names: Names = None) -> None:
 
     Example: lakeflow-meta tables show nyc.bronze.flights
     """
+    from lakeflow_meta import operations
+
     session: Session = context.obj
-    declared = session.app.declared_tables(names)
+    declared = operations.declared_tables(session.app, names)
     if session.output.as_json:
         session.output.result([{"table": name, **value} for name, value in declared.items()])
         return
@@ -130,7 +134,7 @@ def ddl_run(
     """
     session: Session = context.obj
     with watching(session.progress, session.output.err):
-        report = session.app.ddl_run(targets, dry_run=dry_run)
+        report = session.app.script_runner.run(targets, dry_run=dry_run)
     session.output.result(report.to_dict(), report.lines())
     if report.has_failures:
         raise typer.Exit(1)
@@ -141,8 +145,10 @@ def ddl_log(context: typer.Context, targets: Targets = None) -> None:
 
     Example: lakeflow-meta ddl log
     """
+    from lakeflow_meta import operations
+
     session: Session = context.obj
-    rows: list[dict[str, Any]] = session.app.ddl_log(targets)
+    rows: list[dict[str, Any]] = operations.ddl_log(session.app, targets)
     if session.output.as_json:
         session.output.result(rows)
         return

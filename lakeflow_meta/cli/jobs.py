@@ -39,8 +39,10 @@ def plan(
 
     Example: lakeflow-meta plan nyc_flights --check
     """
+    from lakeflow_meta import operations
+
     session: Session = context.obj
-    found = session.app.plan(modules)
+    found = operations.plan(session.app, modules)
     session.output.result(found.to_dict(), found.lines())
     if found.failed or (check and found.pending):
         raise typer.Exit(1)
@@ -58,10 +60,10 @@ def apply(
     """
     session: Session = context.obj
     with watching(session.progress, session.output.err):
-        outcomes = session.app.apply(modules, prune=prune)
+        outcomes = session.app.orchestrator.apply(modules, prune=prune)
         results = [outcome.to_dict() for outcome in outcomes]
         names = [o.module for o in outcomes if o.job_id and o.action not in _NOT_RUN]
-        ended = [session.app.run(name, {}) for name in names] if start else []
+        ended = [session.app.orchestrator.run(name) for name in names] if start else []
     session.output.result(results, _outcome_lines(results))
     _show_runs(session, ended)
     if any(outcome.action == "failed" for outcome in outcomes) or _unsuccessful(ended):
@@ -84,7 +86,7 @@ def run(
     ended: list[JobRun] = []
     with watching(session.progress, session.output.err):
         for name in modules:
-            ended.append(session.app.run(name, pairs(param, "--param")))
+            ended.append(session.app.orchestrator.run(name, pairs(param, "--param")))
             if _unsuccessful(ended):
                 break
     values = [run_dict(one) for one in ended]
@@ -118,7 +120,7 @@ def runs(
         return
     found = session.app.workspace.get_run(run_id)
     if logs is not None:
-        session.output.out.write(session.app.workspace.read_log(run_id, logs))
+        session.output.out.write(session.app.workspace.task_log(run_id, logs))
         return
     if session.output.as_json:
         session.output.result(run_dict(found))

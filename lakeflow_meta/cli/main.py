@@ -88,7 +88,7 @@ def run(arguments: list[str], session: Session | None = None) -> int:
         output.message("stopped")
         return 130
     except typer.TyperException as error:
-        error.show(file=output.err)
+        output.message(f"error: {error.format_message()}\nTry 'lakeflow-meta --help'.")
         return 2
     return result if isinstance(result, int) else 0
 

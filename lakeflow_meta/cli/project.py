@@ -45,8 +45,10 @@ def status(context: typer.Context) -> None:
 
     Example: lakeflow-meta status
     """
+    from lakeflow_meta import operations
+
     session: Session = context.obj
-    found = session.app.status()
+    found = operations.status(session.app)
     session.output.result(found.to_dict(), found.lines())
 
 
@@ -60,9 +62,11 @@ def doctor(
 
     Example: lakeflow-meta doctor --fix
     """
+    from lakeflow_meta import operations
+
     session: Session = context.obj
     with watching(session.progress, session.output.err):
-        checks = session.app.doctor(fix=fix)
+        checks = operations.doctor(session.app, fix=fix)
     result = [
         {"name": c.name, "ok": c.ok, "detail": c.detail, "remedy": c.remedy} for c in checks
     ]

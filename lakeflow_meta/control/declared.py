@@ -241,10 +241,10 @@ def _module_findings(
         tables=tuple(sorted(tables.get(spec.module_name, ()))),
     )
     yield from check_module(module, context=reader.context)
-    for i, source in enumerate(module.sources):
-        yield from (f.under("sources", i) for f in _missing_files(source, reader.file_exists))
-        if is_file_source(source):
-            for finding in check_file_source(source.source_config, source.target_config):
+    for i, recorded in enumerate(module.sources):
+        yield from (f.under("sources", i) for f in _missing_files(recorded, reader.file_exists))
+        if is_file_source(recorded):
+            for finding in check_file_source(recorded.source_config, recorded.target_config):
                 yield finding.under("sources", i)
 
 

@@ -28,7 +28,7 @@ class _Spark4(Databricks):
         STRING_ESCAPES = ["\\", "'", '"']  # noqa: RUF012 (the shape that sqlglot wants)
 
 
-_FUNCTIONS: tuple[type[exp.Expression], ...] = (
+_FUNCTIONS: tuple[type[exp.Expr], ...] = (
     exp.Avg, exp.Count, exp.Max, exp.Min, exp.Sum,
     exp.Abs, exp.And, exp.Case, exp.Cast, exp.Coalesce, exp.Concat, exp.CurrentDate,
     exp.CurrentTimestamp, exp.If, exp.Length, exp.Lower, exp.Nullif, exp.Or, exp.Replace,
@@ -61,8 +61,8 @@ class Update:
 
     table: TableName
     layout: TableLayout
-    assignments: Mapping[str, exp.Expression]
-    where: exp.Expression | None
+    assignments: Mapping[str, exp.Expr]
+    where: exp.Expr | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +71,7 @@ class Delete:
 
     table: TableName
     layout: TableLayout
-    where: exp.Expression | None
+    where: exp.Expr | None
 
 
 Statement = Select | Insert | Update | Delete
@@ -134,7 +134,7 @@ class _Checker:
         self._by_name = {table.name.lower(): (table, lay) for table, lay in tables.all().items()}
         self._now = now
 
-    def check(self, tree: exp.Expression) -> Statement:
+    def check(self, tree: exp.Expr) -> Statement:
         match tree:
             case exp.Query():
                 return Select(self._query(tree))
@@ -183,7 +183,7 @@ class _Checker:
     def _update(self, tree: exp.Update) -> Update:
         self._only(tree, {"from_", "returning", "order", "limit"})
         table, layout = self._resolve(tree.this)
-        assignments: dict[str, exp.Expression] = {}
+        assignments: dict[str, exp.Expr] = {}
         for item in tree.expressions:
             if not isinstance(item, exp.EQ) or not isinstance(item.this, exp.Column):
                 raise _Refusal("UPDATE takes SET column = value")
@@ -198,15 +198,15 @@ class _Checker:
 
     # --- parts
 
-    def _where(self, tree: exp.Expression, layout: TableLayout) -> exp.Expression | None:
+    def _where(self, tree: exp.Expr, layout: TableLayout) -> exp.Expr | None:
         where = tree.args.get("where")
         if where is None:
             return None
         return self._of_one_row(tree, where.this, layout)
 
     def _of_one_row(
-        self, tree: exp.Expression, expression: exp.Expression, layout: TableLayout
-    ) -> exp.Expression:
+        self, tree: exp.Expr, expression: exp.Expr, layout: TableLayout
+    ) -> exp.Expr:
         """An expression over the columns of one row."""
         if expression.find(exp.Query) is not None:
             raise _Refusal(
@@ -220,7 +220,7 @@ class _Checker:
             column.set("table", None)
         return self._bind_now(expression)
 
-    def _resolve(self, table: exp.Expression) -> tuple[TableName, TableLayout]:
+    def _resolve(self, table: exp.Expr) -> tuple[TableName, TableLayout]:
         if not isinstance(table, exp.Table) or not isinstance(table.this, exp.Identifier):
             raise _Refusal("only control tables can be named here")
         found = self._by_name.get(table.name.lower())
@@ -235,7 +235,7 @@ class _Checker:
         table.set("alias", exp.TableAlias(this=exp.to_identifier(alias)))
         return found
 
-    def _expressions(self, tree: exp.Expression) -> None:
+    def _expressions(self, tree: exp.Expr) -> None:
         for node in tree.walk():
             if isinstance(node, exp.Command | exp.DDL) and not isinstance(node, exp.Query):
                 raise _Refusal(f"{_statement_name(node)} does not run here")
@@ -244,11 +244,11 @@ class _Checker:
             if isinstance(node, exp.Func) and not isinstance(node, _FUNCTIONS):
                 raise _Refusal(f"{_function_name(node)}() does not run here")
 
-    def _values(self, row: exp.Expression) -> tuple[Any, ...]:
+    def _values(self, row: exp.Expr) -> tuple[Any, ...]:
         items = row.expressions if isinstance(row, exp.Tuple) else [row]
         return tuple(self._value(item) for item in items)
 
-    def _value(self, node: exp.Expression) -> Any:
+    def _value(self, node: exp.Expr) -> Any:
         match node:
             case exp.Null():
                 return None
@@ -294,26 +294,26 @@ class _Checker:
                 f"there is no column {', '.join(unknown)}", f"there are {', '.join(layout.names)}"
             )
 
-    def _only(self, tree: exp.Expression, refused: set[str]) -> None:
+    def _only(self, tree: exp.Expr, refused: set[str]) -> None:
         for name in sorted(refused):
             if tree.args.get(name):
                 raise _Refusal(f"{_statement_name(tree)} with {name.upper()} does not run here")
 
-    def _bind_now(self, tree: exp.Expression) -> exp.Expression:
+    def _bind_now(self, tree: exp.Expr) -> exp.Expr:
         moment = timestamp_expression(self._now)
         return tree.transform(
             lambda node: moment.copy() if isinstance(node, exp.CurrentTimestamp) else node
         )
 
 
-def timestamp_expression(moment: datetime) -> exp.Expression:
+def timestamp_expression(moment: datetime) -> exp.Expr:
     """An aware time as an expression that every store reads alike."""
     return exp.cast(exp.Literal.string(moment.isoformat()), "timestamptz")
 
 
 
 
-def _statement_name(tree: exp.Expression) -> str:
+def _statement_name(tree: exp.Expr) -> str:
     if isinstance(tree, exp.Command):
         return str(tree.this).upper()
     return tree.key.upper()
@@ -365,6 +365,6 @@ def datafusion_query(query: exp.Query) -> DataFusionQuery:
     )
 
 
-def datafusion_text(expression: exp.Expression) -> str:
+def datafusion_text(expression: exp.Expr) -> str:
     """A checked expression in DataFusion's dialect."""
     return expression.sql(dialect="postgres")

@@ -165,7 +165,7 @@ class _Builder:
 
     def _plain(self, node: yaml.ScalarNode, path: Path) -> Any:
         try:
-            value = _constructor.construct_object(node)  # type: ignore[no-untyped-call]
+            value = _constructor.construct_object(node)
         except (ConstructorError, ValueError):
             self.report(node, path, f"{node.value!r} cannot be read", "put it in quotes")
             return None

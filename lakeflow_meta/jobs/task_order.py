@@ -41,7 +41,8 @@ def cycles(graph: Graph) -> list[list[str]]:
     while remaining:
         cycle = _walk(graph, remaining)
         found.append(cycle)
-        remaining = _unresolvable({n: graph[n] for n in remaining if n not in cycle})
+        shown = set(cycle)
+        remaining = _unresolvable({n: graph[n] for n in remaining if n not in shown})
     return found
 
 

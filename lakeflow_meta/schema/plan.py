@@ -200,7 +200,10 @@ def _statements(  # noqa: C901 - a flat match over a closed union
 ) -> tuple[str, ...]:
     match change:
         case CreateTable(declared):
-            return (sql.create_table(declared),)
+            create = sql.create_table(declared)
+            if sql.clusters_late(declared):
+                return create, sql.cluster_by(table, declared.clustered_by)
+            return (create,)
         case EnableFeatures(features):
             enabled = {f"delta.feature.{feature}": "supported" for feature in features}
             return (sql.set_properties(table, enabled),)

@@ -160,8 +160,8 @@ class FakeStore:
     def update(
         self,
         table: TableName,
-        assignments: Mapping[str, exp.Expression],
-        where: exp.Expression | None,
+        assignments: Mapping[str, exp.Expr],
+        where: exp.Expr | None,
         *,
         note: Mapping[str, str] | None = None,
     ) -> int:
@@ -171,7 +171,7 @@ class FakeStore:
     def delete(
         self,
         table: TableName,
-        where: exp.Expression | None,
+        where: exp.Expr | None,
         *,
         note: Mapping[str, str] | None = None,
     ) -> int:

@@ -10,7 +10,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -43,6 +43,14 @@ logger = logging.getLogger(__name__)
 
 POLL_SECONDS = 0.5
 """How often a run of another process is looked at."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Active:
+    """A run that this process executes; ``done`` is set when nothing of it is left to record."""
+
+    engine: RunEngine
+    done: threading.Event
 
 
 class LocalWorkspace:
@@ -81,7 +89,7 @@ class LocalWorkspace:
         self._runners = TaskRunners(
             self.paths, self._queries, self._one_session_at_a_time, own_task, environment
         )
-        self._active: dict[int, tuple[RunEngine, threading.Thread]] = {}
+        self._active: dict[int, _Active] = {}
         self._runs.end_abandoned()
 
     def __enter__(self) -> LocalWorkspace:
@@ -97,10 +105,11 @@ class LocalWorkspace:
 
     def close(self) -> None:
         """Cancel what this workspace still runs, wait for it, and close the file."""
-        for engine, _ in list(self._active.values()):
-            engine.cancel()
-        for _, thread in list(self._active.values()):
-            thread.join(GIVE_UP_SECONDS + POLL_SECONDS)
+        active = list(self._active.values())
+        for run in active:
+            run.engine.cancel()
+        for run in active:
+            run.done.wait(GIVE_UP_SECONDS + POLL_SECONDS)
         self._database.close()
 
     # ----------------------------------------------------------------- jobs
@@ -190,7 +199,7 @@ class LocalWorkspace:
         """Ask a run to stop, whichever process runs it; `follow_run` waits for it."""
         self._runs.ask_to_cancel(run_id)
         if run_id in self._active:
-            self._active[run_id][0].cancel()
+            self._active[run_id].engine.cancel()
 
     def get_run(self, run_id: int) -> JobRun:
         """See `JobsApi.get_run`."""
@@ -227,28 +236,33 @@ class LocalWorkspace:
         engine = RunEngine(
             plan, self._runs, self._runners, self._slots, self._clock, self._progress
         )
-        thread = threading.Thread(target=self._run, args=(run_id, engine), name=f"run-{run_id}")
-        self._active[run_id] = (engine, thread)
+        active = self._active[run_id] = _Active(engine, threading.Event())
+        # No daemon: a process whose work is done otherwise lets its runs end before it exits.
+        thread = threading.Thread(target=self._run, args=(run_id, active), name=f"run-{run_id}")
         try:
             thread.start()
         except RuntimeError as error:  # the machine has no thread left
             self._active.pop(run_id)
             self._runs.break_off(run_id, f"it could not be started: {error}")
 
-    def _run(self, run_id: int, engine: RunEngine) -> None:
+    def _run(self, run_id: int, active: _Active) -> None:
         try:
-            engine.execute()
+            active.engine.execute()
         except BaseException as error:
             logger.exception("run %s broke off", run_id)
             self._runs.break_off(run_id, f"{type(error).__name__}: {error}")
         finally:
             self._active.pop(run_id, None)
+            active.done.set()
 
     def _wait(self, run_id: int) -> None:
-        """Wait for a thread of ours; look at the record of any other run again and again."""
+        """Wait for a run of ours; look at the record of any other again and again.
+
+        Not by `Thread.join`: interrupted by Ctrl-C, it takes the thread for ended (Python 3.11).
+        """
         mine = self._active.get(run_id)
         if mine is not None:
-            mine[1].join()
+            mine.done.wait()
             return
         while not self._runs.get(run_id).state.ended:
             self._runs.end_abandoned()

@@ -181,11 +181,10 @@ def test_a_retry_waits_from_the_start_of_the_failed_attempt(bench: Bench) -> Non
 
 def test_a_program_that_takes_too_long_is_ended_with_its_children(bench: Bench) -> None:
     marker = bench.project / "marker"
+    child = f"import time; time.sleep(1.5); open({str(marker)!r}, 'w')"
     code = (
-        "import subprocess, sys, time\n"
-        "child = 'import time; time.sleep(1.5); open(%r, \"w\")'\n"
-        "subprocess.Popen([sys.executable, '-c', child])\n"
-        "print('waiting'); time.sleep(60)\n" % str(marker)
+        f"import subprocess, sys, time\nsubprocess.Popen([sys.executable, '-c', {child!r}])\n"
+        "print('waiting'); time.sleep(60)\n"
     )
     began = time.monotonic()
     run = bench.run(bench.program("slow", code, timeout_seconds=1))
@@ -240,6 +239,8 @@ def test_a_cancelled_run_stops_what_runs_and_drops_the_rest(bench: Bench) -> Non
     blocking = bench.commands["block"] = Blocking()
     run_id = bench.start(bench.own("a", "block"), bench.own("b", "ok", "a"), bench.own("c"))
     assert blocking.started.wait(5)
+    while not any(event.key == "c" and event.state == "done" for event in bench.events):
+        time.sleep(0.01)
     bench.workspace.cancel_run(run_id)
     run = bench.workspace.follow_run(run_id)
     assert run.state is S.CANCELLED
