@@ -32,9 +32,11 @@ if TYPE_CHECKING:
     from lakeflow_meta.control.declared import Declared
     from lakeflow_meta.control.manager import MetadataManager
     from lakeflow_meta.control.tables import ControlTables
+    from lakeflow_meta.ingest.files import PathMap
     from lakeflow_meta.ingest.ingestor import Ingestor
     from lakeflow_meta.jobs.job_settings import JobContext
     from lakeflow_meta.jobs.orchestrator import JobOrchestrator
+    from lakeflow_meta.names import TableName
     from lakeflow_meta.schema.engine import SchemaEngine
     from lakeflow_meta.scripts.runner import ScriptRunner
 
@@ -192,11 +194,19 @@ class App:
 
         return EmbeddedSpark(
             self.home,
-            cache=self.settings.cache.expanduser(),
+            cache=self.cache,
             conf=self.settings.spark_conf,
             catalogs=self._catalogs(),
             progress=self.progress,
         )
+
+    @property
+    def cache(self) -> Path:
+        """Where jars and the class archive are kept, shared by all homes of this user."""
+        from lakeflow_meta.backends.local.runtime import default_cache
+
+        given = self.settings.cache
+        return default_cache() if given is None else given.expanduser()
 
     def _catalogs(self) -> tuple[str, ...]:
         own = self.tables.sources.catalog
@@ -225,6 +235,7 @@ class App:
     @cached_property
     def script_runner(self) -> ScriptRunner:
         """Runs DDL scripts, each once."""
+        from lakeflow_meta.backends.processes import may_be_alive, process_name
         from lakeflow_meta.scripts.runner import ScriptRunner
 
         return ScriptRunner(
@@ -234,6 +245,8 @@ class App:
             clock=self.clock,
             progress=self.progress,
             actor=self.actor,
+            owner=process_name(),
+            is_alive=may_be_alive,
             stagger_seconds=self.settings.ddl_stagger_seconds,
         )
 
@@ -254,6 +267,22 @@ class App:
             clock=self.clock,
             progress=self.progress,
         )
+
+    def _batch_loader(self) -> BatchLoader:
+        from lakeflow_meta.backends.spark_loader import SparkLoader
+
+        return SparkLoader(self.spark.task_session, self._path_map, locate=self._table_folder)
+
+    @cached_property
+    def _path_map(self) -> PathMap:
+        from lakeflow_meta.ingest.files import PathMap
+
+        return PathMap(str(self.project_root), str(self.home / "volumes"))
+
+    def _table_folder(self, table: TableName) -> Path | None:
+        """Where a table of the embedded warehouse lies, None where there is none yet."""
+        folder = self.home / "warehouse" / Path(*table.key.split("."))
+        return folder if (folder / "_delta_log").is_dir() else None
 
     # --- inside
 

@@ -28,7 +28,7 @@ class Settings(BaseModel):
     target: str = "local"
     backend: Literal["local", "databricks"] = "local"
     home: Path = Path(".lakeflow")
-    cache: Path = Path("~/.cache/lakeflow_meta")
+    cache: Path | None = None
     control_table: str = "main.lakeflow.etl_control"
     warehouse_id: str | None = None
     job_name_template: str = "{module_name}"

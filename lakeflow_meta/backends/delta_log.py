@@ -108,7 +108,7 @@ def _entries(folder: Path) -> dict[str, Path]:
 
 def _no_schema(name: TableName) -> Unreadable:
     schema = f"{name.catalog}.{name.schema}"
-    hint = f"create it in a DDL script: CREATE SCHEMA IF NOT EXISTS {schema}"
+    hint = f"make it in a DDL script: CREATE SCHEMA IF NOT EXISTS {schema}"
     return Unreadable(f"schema {schema} does not exist", hint, "no_schema")
 
 

@@ -234,9 +234,7 @@ class ApplyRun:
     def _pause(self, record: JobRecord, step: Step) -> None:
         """Recorded first, so that what the pause status was before is never forgotten."""
         action = step.action
-        before = record.applied.paused_from
-        if record.is_active and step.live is not None:
-            before = pause_status(step.live.settings)
+        before = pause_status(step.live.settings) if step.live is not None else None
         applied = replace(record.applied, paused_from=before)
         self.journal.record(replace(record, is_active=False, applied=applied))
         self.journal.flush()
@@ -257,6 +255,7 @@ class ApplyRun:
         self.journal.remove(record.module_name)
 
     def _done(self, outcome: Outcome) -> None:
+        outcome = replace(outcome, wanted=self.recorded.wants_job(outcome.module))
         self.outcomes[outcome.module] = outcome
         unchanged = outcome.action == DONE[ActionKind.UNCHANGED]
         state = StepState.UNCHANGED if unchanged else StepState.DONE

@@ -17,6 +17,8 @@ class Outcome:
     job_id: int | None
     action: str
     error: str | None = None
+    wanted: bool = True
+    """Whether the module still asks for the job; a retired module's job is not to be run."""
 
     @property
     def failed(self) -> bool:

@@ -150,6 +150,11 @@ class JobsPlan:
         """What would be done."""
         return tuple(action for action in self.actions if action.pending)
 
+    @property
+    def has_failures(self) -> bool:
+        """Whether a module cannot become a job as it is recorded."""
+        return any(action.kind is ActionKind.FAIL for action in self.actions)
+
     def to_dict(self) -> dict[str, Any]:
         """As JSON."""
         return {"actions": [action.to_dict() for action in self.actions]}

@@ -1,7 +1,7 @@
 """What was applied to which job: rows of ``etl_control_jobs``, and the lease row. Pure.
 
-``applied_state`` is JSON: ``sources`` (source id to fingerprint of its row), ``module``
-(fingerprint of the job-level settings), ``queries`` (task key to the id of the saved query that
+``applied_state`` is JSON: ``module`` and ``sources`` as `control.changes.ModuleState` has them
+(fingerprints of what was applied, for the change detector), ``queries`` (task key to the id of the saved query that
 holds its inline SQL), ``paused_from`` (the pause status before a gone module's job was paused).
 """
 
@@ -13,23 +13,14 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from lakeflow_meta.control.rows import Module, RowError, Source, module_row, source_row
+from lakeflow_meta.control.changes import module_state
+from lakeflow_meta.control.rows import Module, RowError
 from lakeflow_meta.fingerprint import canonical_json, fingerprint
 from lakeflow_meta.jobs.job_settings import JobDefinition
 from lakeflow_meta.jobs.settings_diff import managed_keys
 
 CREATION_LEASE = "jobs/creation"
 """Key of the lease row in ``etl_control_state``."""
-
-
-def source_fingerprint(source: Source) -> str:
-    """What a source was when it was applied."""
-    return fingerprint(source_row(source))
-
-
-def module_fingerprint(module: Module) -> str:
-    """What a module was when it was applied, its sources aside."""
-    return fingerprint([module_row(module), list(module.tables)])
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +106,7 @@ def applied_record(
     control_version: int | None,
 ) -> JobRecord:
     """What to record once the job is as the definition says."""
+    state = module_state(module)
     return JobRecord(
         module_name=module.module_name,
         job_id=job_id,
@@ -122,11 +114,7 @@ def applied_record(
         settings_fingerprint=fingerprint(definition.settings),
         managed=managed_keys(definition.settings),
         control_version=control_version,
-        applied=AppliedState(
-            sources={source.source_id: source_fingerprint(source) for source in module.sources},
-            module=module_fingerprint(module),
-            queries=dict(query_ids),
-        ),
+        applied=AppliedState(sources=state.sources, module=state.module, queries=dict(query_ids)),
     )
 
 

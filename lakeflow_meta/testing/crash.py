@@ -1,9 +1,9 @@
 """A process that dies at one call to the outside, for tests of what the next run makes of it.
 
-    crash = CrashPoint(at=7, after=True)
-    verb = Verb(crash.wrap(store), crash.wrap(jobs))
-    with pytest.raises(Crash):
-        verb.apply()            # its seventh call took effect, and nothing that follows does
+crash = CrashPoint(at=7, after=True)
+verb = Verb(crash.wrap(store), crash.wrap(jobs))
+with pytest.raises(Crash):
+    verb.apply()            # its seventh call took effect, and nothing that follows does
 """
 
 from __future__ import annotations

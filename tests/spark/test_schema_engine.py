@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from pyspark.errors import PySparkException
 from pyspark.sql import SparkSession
 
 from lakeflow_meta.backends.delta_log import DeltaLogReader
 from lakeflow_meta.backends.local.session import EmbeddedSpark
-from lakeflow_meta.errors import BackendError, SyncFailedError
+from lakeflow_meta.backends.spark import SparkSqlSession
+from lakeflow_meta.errors import SyncFailedError
 from lakeflow_meta.names import TableName
 from lakeflow_meta.ports import Row
 from lakeflow_meta.schema.engine import SchemaEngine
@@ -27,20 +27,19 @@ EVERY_TYPE = [
     "string", "binary", "date", "timestamp", "timestamp_ntz", "variant", "array<int>",
     "map<string,array<bigint>>", "struct<a:int,`b c`:struct<d:timestamp_ntz>>",
 ]  # fmt: skip
-NASTY = "it's \"quoted\" \\ back ${env:HOME} \n line é 🎈 `tick` $x"
+NASTY = 'it\'s "quoted" \\ back ${env:HOME} \n line é 🎈 `tick` $x'
 
 
 class _Session:
+    """The real session, remembering what it ran."""
+
     def __init__(self, spark: SparkSession) -> None:
-        self._spark = spark
+        self._inner = SparkSqlSession(spark)
         self.ran: list[str] = []
 
     def execute(self, statement: str, parameters: Mapping[str, Any] | None = None) -> list[Row]:
         self.ran.append(statement)
-        try:
-            return [row.asDict() for row in self._spark.sql(statement).collect()]
-        except PySparkException as error:
-            raise BackendError(str(error), code=error.getCondition() or "") from error
+        return self._inner.execute(statement, parameters)
 
 
 @pytest.fixture
@@ -199,7 +198,9 @@ def test_a_failing_statement_skips_the_tables_that_refer_to_its_table(
     parent = DeltaTable(
         catalog, schema_name, "parent", key, primary_key=["id"], checks={"odd": "no_such > 1"}
     )
-    child = DeltaTable(catalog, schema_name, "child", key, foreign_keys=[ForeignKey(["id"], parent)])
+    child = DeltaTable(
+        catalog, schema_name, "child", key, foreign_keys=[ForeignKey(["id"], parent)]
+    )
     other = _table(schema, "other", {"a": "int"})
 
     with pytest.raises(SyncFailedError) as caught:

@@ -10,11 +10,13 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Protocol
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
-from lakeflow_meta.backends.local.names_in_sql import Parts, apply_edits, find_names
+from lakeflow_meta.backends.local.functions_in_sql import function_edits
+from lakeflow_meta.backends.local.names_in_sql import Parts, Rewritten, find_names
 from lakeflow_meta.backends.local.spark_names import SparkNames
+from lakeflow_meta.backends.local.spark_tables import RunSql, SparkTables
 from lakeflow_meta.backends.local.sql_tokens import Dotted, items
 from lakeflow_meta.backends.local.warehouse import (
     Identity,
@@ -22,21 +24,16 @@ from lakeflow_meta.backends.local.warehouse import (
     Warehouse,
     checked_schema,
     checked_table,
+    schema_name,
+    table_or_none,
 )
 from lakeflow_meta.names import TableName
-from lakeflow_meta.sql import ident, literal
+from lakeflow_meta.sql import ident
 
 if TYPE_CHECKING:
-    from pyspark.sql import DataFrame, SparkSession
+    from pyspark.sql import SparkSession
 
 logger = logging.getLogger(__name__)
-
-
-class RunSql(Protocol):
-    """Spark's own ``sql``, with its own names."""
-
-    def __call__(self, session: SparkSession, text: str, args: Any = None) -> DataFrame:
-        """Run one statement."""
 
 
 class LocalCatalog:
@@ -46,8 +43,8 @@ class LocalCatalog:
         self.warehouse = warehouse
         self.names = SparkNames(catalogs[0])
         self.run = run
+        self.spark = SparkTables(self.names, run)
         self._configured = frozenset(name.lower() for name in catalogs)
-        self._clerk: SparkSession | None = None
         self._schemas: set[SchemaName] = {self.names.default_schema}
         self._known: dict[TableName, Identity] = {}
         self._in_progress: set[TableName] = set()
@@ -64,16 +61,21 @@ class LocalCatalog:
         """Every catalog."""
         return sorted(self._configured | set(self.warehouse.catalogs()))
 
+    def require_catalog(self, catalog: str) -> None:
+        """Raise Spark's own error for a catalog that does not exist."""
+        if not self.has_catalog(catalog):
+            raise catalog_not_found(catalog, self.catalogs())
+
     def current_schema(self, session: SparkSession) -> SchemaName:
         """The schema that a session uses for names of one part."""
-        database = session._jsparkSession.catalog().currentDatabase()  # noqa: SLF001 - unpatched
+        database = self.spark.current_database(session)
         return self.names.schema(database) or self.names.default_schema
 
     def schema_of(self, session: SparkSession, parts: Parts) -> SchemaName:
-        """The schema that a name of one or two parts means in this session."""
+        """The schema that a name of up to two parts means in this session."""
         match parts:
             case (catalog, schema):
-                self.require_catalog(session, catalog)
+                self.require_catalog(catalog)
                 return checked_schema(catalog, schema)
             case (schema,):
                 return checked_schema(self.current_schema(session).catalog, schema)
@@ -84,22 +86,23 @@ class LocalCatalog:
         """The table that a name means in this session; None for a name that is Spark's own."""
         match parts:
             case (catalog, schema, name):
-                if self._is_foreign(session, catalog):
+                if not self.has_catalog(catalog) and self._is_foreign(session, catalog):
                     return None
-                self.require_catalog(session, catalog)
+                self.require_catalog(catalog)
                 return checked_table(catalog, schema, name)
             case (schema, name):
                 return self._in_current_catalog(session, schema, name)
             case (name,):
                 current = self.current_schema(session)
-                return _table_or_none(current.catalog, current.schema, name)
+                return table_or_none(current.catalog, current.schema, name)
             case _:
                 return None
 
-    def _in_current_catalog(self, session: SparkSession, schema: str, name: str) -> TableName | None:
-        catalog = self.current_schema(session).catalog
-        table = _table_or_none(catalog, schema, name)
-        if table and self.warehouse.has_schema(SchemaName(table.catalog, table.schema)):
+    def _in_current_catalog(
+        self, session: SparkSession, schema: str, name: str
+    ) -> TableName | None:
+        table = table_or_none(self.current_schema(session).catalog, schema, name)
+        if table and self.warehouse.has_schema(schema_name(table)):
             return table
         return None
 
@@ -109,25 +112,30 @@ class LocalCatalog:
             return True
         return session.conf.get(f"spark.sql.catalog.{catalog}", None) is not None
 
-    def require_catalog(self, session: SparkSession, catalog: str) -> None:
-        """Raise Spark's own error for a catalog that does not exist."""
-        if not self.has_catalog(catalog):
-            raise catalog_not_found(catalog, self.catalogs())
-
     # --- statements and names given to the DataFrame API
 
-    def rewrite(self, session: SparkSession, text: str) -> str:
-        """The text with Spark's names; every table that it names is registered."""
-        names = find_names(items(text))
+    def rewrite(
+        self, session: SparkSession, text: str, replaces: TableName | None = None
+    ) -> Rewritten:
+        """The text with Spark's names; every table that it names is registered.
 
-        def spark_name(parts: Parts) -> str | None:
+        ``replaces`` is the view that the text makes anew: its old form is not needed.
+        """
+
+        def spark_text(parts: Parts) -> str | None:
             table = self.table_of(session, parts)
             if table is None:
                 return None
-            self.ensure(session, table)
+            if table != replaces:
+                self.ensure(session, table)
             return None if len(parts) == 1 else self.names.quoted(table)
 
-        return apply_edits(text, names.edits(spark_name))
+        def current() -> tuple[str, str]:
+            return _pair(self.current_schema(session))
+
+        found = items(text)
+        edits = find_names(found).edits(spark_text)
+        return Rewritten(text, (*edits, *function_edits(found, current, spark_text)))
 
     def spark_name(self, session: SparkSession, name: str) -> str:
         """The same for one name; what is no name is left as it is."""
@@ -145,9 +153,8 @@ class LocalCatalog:
     def ensure(self, session: SparkSession, table: TableName) -> None:
         """Let Spark know the table exactly when it is there, in its present form."""
         identity = self.warehouse.identity(table)
-        schema = SchemaName(table.catalog, table.schema)
         if identity is None:
-            self.ensure_schema(session, schema)
+            self.ensure_schema(session, schema_name(table))
         if identity == self._known.get(table):
             return
         with self._lock:
@@ -160,15 +167,19 @@ class LocalCatalog:
                 self._in_progress.discard(table)
 
     def _refresh(self, session: SparkSession, table: TableName, identity: Identity | None) -> None:
-        self.ensure_schema(session, SchemaName(table.catalog, table.schema))
+        self.ensure_schema(session, schema_name(table))
         if self._known.get(table) not in (None, identity):
             self.forget(session, table)
         if identity is None:
             return
-        if not self._spark_has(session, table):
+        if not self.spark.has(session, table):
             self._register(session, table)
-        self._own(session, table)
+        self.spark.own(session, table)
         self._known[table] = identity
+
+    def knows(self, table: TableName) -> bool:
+        """Whether Spark knows the table in its present form."""
+        return self._known.get(table) == self.warehouse.identity(table) is not None
 
     def trust(self, table: TableName) -> None:
         """Take what Spark has for the present form of the table."""
@@ -180,10 +191,7 @@ class LocalCatalog:
         """Let Spark forget the table; no file is touched."""
         with self._lock:
             self._known.pop(table, None)
-            if self._spark_has(session, table):
-                self._own(session, table)
-                kind = "VIEW" if self._is_view(session, table) else "TABLE"
-                self.run(self.clerk(session), f"DROP {kind} IF EXISTS {self.names.quoted(table)}")
+            self.spark.drop(session, table)
 
     def ensure_schema(self, session: SparkSession, schema: SchemaName) -> None:
         """Let Spark know the schema exactly when it is there."""
@@ -192,7 +200,10 @@ class LocalCatalog:
             return
         with self._lock:
             if present:
-                self._register_schema(session, schema)
+                comment = self.warehouse.schema_note(schema).get("comment", "")
+                place = self.warehouse.schema_path(schema)
+                self.spark.create_schema(session, schema, place, comment)
+                self._schemas.add(schema)
             else:
                 self.forget_schema(session, schema)
 
@@ -200,102 +211,49 @@ class LocalCatalog:
         """Let Spark forget a schema whose directory is gone."""
         with self._lock:
             self._schemas.discard(schema)
-            for table in [t for t in self._known if (t.catalog, t.schema) == _pair(schema)]:
+            for table in [each for each in self._known if schema_name(each) == schema]:
                 del self._known[table]
-            database = ident(self.names.database(schema))
-            self.run(self.clerk(session), f"DROP DATABASE IF EXISTS {database} CASCADE")
-
-    def _register_schema(self, session: SparkSession, schema: SchemaName) -> None:
-        database = ident(self.names.database(schema))
-        comment = literal(self.warehouse.schema_note(schema).get("comment", ""))
-        place = literal(str(self.warehouse.schema_path(schema)))
-        self.run(
-            self.clerk(session),
-            f"CREATE DATABASE IF NOT EXISTS {database} COMMENT {comment} LOCATION {place}",
-        )
-        self._schemas.add(schema)
+            self.spark.drop_schema(session, schema)
 
     def _register(self, session: SparkSession, table: TableName) -> None:
         note = self.warehouse.note(table)
-        clerk = self.clerk(session)
-        if "view" in note:
-            self._replay(clerk, note)
-            return
-        if "table" in note:
-            self.run(clerk, note["table"])
-            return
-        place = literal(str(self.warehouse.table_path(table)))
-        name = self.names.quoted(table)
-        self.run(clerk, f"CREATE TABLE IF NOT EXISTS {name} USING delta LOCATION {place}")
+        if self.warehouse.is_delta(table):
+            self.spark.create_table(session, table, self.warehouse.table_path(table))
+        elif "view" in note:
+            self._replay(self.spark.clerk(session), note)
+        elif "location" in note:
+            self.spark.create_table(session, table, note["location"])
+        elif "table" in note:
+            self.run(self.spark.clerk(session), note["table"])
 
-    def _replay(self, clerk: SparkSession, note: dict[str, Any]) -> None:
+    def _replay(self, clerk: SparkSession, note: Mapping[str, Any]) -> None:
         """Make a view again from its text, as it was made: with the schema that was current."""
         current = SchemaName(*note["current"])
         self.ensure_schema(clerk, current)
-        before = clerk._jsparkSession.catalog().currentDatabase()  # noqa: SLF001 - unpatched
-        clerk._jsparkSession.catalog().setCurrentDatabase(self.names.database(current))  # noqa: SLF001
+        before = self.spark.current_database(clerk)
+        self.spark.use(clerk, self.names.database(current))
         try:
             for statement in note["view"]:
-                self.run(clerk, self.rewrite(clerk, statement))
+                self.run(clerk, self.rewrite(clerk, statement).result)
         finally:
-            clerk._jsparkSession.catalog().setCurrentDatabase(before)  # noqa: SLF001
-
-    def clerk(self, session: SparkSession) -> SparkSession:
-        """The session that registers: no user's current schema, settings or temporary views."""
-        with self._lock:
-            if self._clerk is None:
-                self._clerk = session.newSession()
-            return self._clerk
-
-    # --- Spark's own view of a table: there is no public door to change a table's type
-
-    def _identifier(self, session: SparkSession, table: TableName) -> Any:
-        jvm = session._jvm  # noqa: SLF001
-        database = self.names.database(SchemaName(table.catalog, table.schema))
-        option = jvm.scala.Option.apply(database)
-        return jvm.org.apache.spark.sql.catalyst.TableIdentifier(table.name, option)
-
-    def _spark_has(self, session: SparkSession, table: TableName) -> bool:
-        catalog = session._jsparkSession.sessionState().catalog()  # noqa: SLF001
-        return bool(catalog.tableExists(self._identifier(session, table)))
-
-    def _is_view(self, session: SparkSession, table: TableName) -> bool:
-        catalog = session._jsparkSession.sessionState().catalog()  # noqa: SLF001
-        return bool(catalog.getTableMetadata(self._identifier(session, table)).tableType().name() == "VIEW")
-
-    def _own(self, session: SparkSession, table: TableName) -> None:
-        """Make a table that Spark has created as managed an external one."""
-        catalog = session._jsparkSession.sessionState().catalog()  # noqa: SLF001
-        found = catalog.getTableMetadata(self._identifier(session, table))
-        types = session._jvm.org.apache.spark.sql.catalyst.catalog.CatalogTableType  # noqa: SLF001
-        if found.tableType().name() != types.MANAGED().name():
-            return
-        fields = [getattr(found, f"copy$default${n}")() for n in range(1, found.productArity() + 1)]
-        fields[1] = types.EXTERNAL()
-        catalog.alterTable(found.copy(*fields))
+            self.spark.use(clerk, before)
 
 
 def _pair(schema: SchemaName) -> tuple[str, str]:
     return schema.catalog, schema.schema
 
 
-def _table_or_none(catalog: str, schema: str, name: str) -> TableName | None:
-    """None where the name cannot be a directory: then it is something of Spark's own."""
-    from lakeflow_meta.errors import ConfigError
-
-    try:
-        return checked_table(catalog, schema, name)
-    except ConfigError:
-        return None
-
-
 def catalog_not_found(catalog: str, known: Sequence[str]) -> Exception:
     """The error that Databricks raises, in pyspark's class."""
+    message = f"The catalog {ident(catalog)} does not exist; there are {', '.join(known)}"
+    return analysis_error("CATALOG_NOT_FOUND", message)
+
+
+def analysis_error(condition: str, message: str) -> Exception:
+    """An error as Spark itself would raise it."""
     from pyspark.errors import AnalysisException
 
-    return AnalysisException(
-        f"[CATALOG_NOT_FOUND] The catalog {ident(catalog)} does not exist; there are"
-        f" {', '.join(known)}. CREATE CATALOG {ident(catalog)} makes it.",
-        errorClass="CATALOG_NOT_FOUND",
-        messageParameters={"catalogName": ident(catalog)},
+    error: Exception = AnalysisException(
+        f"[{condition}] {message}.", errorClass=condition, messageParameters={}
     )
+    return error

@@ -6,7 +6,7 @@ or change which tables and views there are.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from lakeflow_meta.backends.local.names_in_sql import NameUse, Parts
@@ -50,10 +50,10 @@ class DropCatalog:
 
 @dataclass(frozen=True, slots=True)
 class CreateSchema:
-    """CREATE SCHEMA c.s; ``has_location`` where a place is asked for."""
+    """CREATE SCHEMA c.s; ``clause`` names what a directory cannot keep, else it is empty."""
 
     use: NameUse
-    has_location: bool
+    clause: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +61,7 @@ class DropSchema:
     """DROP SCHEMA c.s."""
 
     use: NameUse
+    cascade: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,14 +108,16 @@ class CreateView:
     """CREATE [OR REPLACE] VIEW v; not a temporary one."""
 
     view: Parts
+    replaces: bool
+    if_not_exists: bool
 
 
 @dataclass(frozen=True, slots=True)
 class AlterView:
-    """ALTER VIEW v …; ``new`` where it is renamed."""
+    """ALTER VIEW v …"""
 
     view: Parts
-    new: Parts
+    renames: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +125,7 @@ class DropRelation:
     """DROP TABLE t, DROP VIEW v."""
 
     relation: Parts
+    is_view: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,10 +149,16 @@ class Describe:
 
 
 @dataclass(frozen=True, slots=True)
+class Script:
+    """BEGIN … END: several statements in one text."""
+
+
+@dataclass(frozen=True, slots=True)
 class Other:
     """Every other statement."""
 
 
+TableCommand = CreateTable | CreateView | AlterView | DropRelation | RenameTable | Describe
 Command = (
     UseCatalog
     | UseSchema
@@ -161,12 +171,8 @@ Command = (
     | ShowCatalogs
     | ShowSchemas
     | ShowTables
-    | CreateView
-    | AlterView
-    | DropRelation
-    | RenameTable
-    | CreateTable
-    | Describe
+    | TableCommand
+    | Script
     | Other
 )
 
@@ -217,9 +223,13 @@ class _Reader:
             return item.text[1:-1]
         return "*"
 
-    def has(self, *words: str) -> bool:
-        """Whether one of these keywords is still to come."""
-        return any(item.word in words for item in self.items[self.at :])
+    def has(self, word: str) -> bool:
+        """Whether this keyword is still to come."""
+        return any(item.word == word for item in self.items[self.at :])
+
+    def continues(self) -> bool:
+        """Whether a name follows the keyword here."""
+        return self.at + 1 < len(self.items) and isinstance(self.items[self.at + 1], Dotted)
 
 
 def read_command(items: Sequence[Item]) -> Command:
@@ -227,51 +237,45 @@ def read_command(items: Sequence[Item]) -> Command:
     reader = _Reader(items)
     head = reader.word
     reader.at += 1
-    match head:
-        case "USE" | "SET":
-            return _use(reader, head)
-        case "CREATE" | "REPLACE":
-            return _create(reader)
-        case "DROP":
-            return _drop(reader)
-        case "ALTER":
-            return _alter(reader)
-        case "COMMENT":
-            return _comment(reader)
-        case "DESCRIBE" | "DESC":
-            return _describe(reader)
-        case "SHOW":
-            return _show(reader)
-        case _:
-            return Other()
+    read = _HEADS.get(head)
+    return read(reader) if read else Other()
 
 
-def _use(reader: _Reader, head: str) -> Command:
-    if reader.take("CATALOG"):
-        use = reader.name()
-        return UseCatalog(use.parts[0]) if use and len(use.parts) == 1 else Other()
-    if head == "SET":
-        return Other()
+def _set(reader: _Reader) -> Command:
+    use = reader.name() if reader.take("CATALOG") else None
+    return UseCatalog(use.parts[0]) if use and len(use.parts) == 1 else Other()
+
+
+def _use(reader: _Reader) -> Command:
+    if reader.word == "CATALOG" and reader.continues():
+        return _set(reader)
     reader.take_any(SCHEMA_WORDS)
     use = reader.name()
     return UseSchema(use.parts) if use else Other()
 
 
 def _create(reader: _Reader) -> Command:
-    reader.take("OR", "REPLACE")
+    replaces = reader.take("OR", "REPLACE")
     if reader.take("CATALOG"):
         return _create_catalog(reader)
     if reader.take_any(SCHEMA_WORDS):
-        reader.take("IF", "NOT", "EXISTS")
-        use = reader.name()
-        return CreateSchema(use, reader.has("LOCATION")) if use else Other()
+        return _create_schema(reader)
     reader.take("EXTERNAL")
     kind = reader.take_any({"TABLE", "VIEW"})
-    reader.take("IF", "NOT", "EXISTS")
+    if_not_exists = reader.take("IF", "NOT", "EXISTS")
     use = reader.name() if kind else None
     if use is None:
         return Other()
-    return CreateTable(use.parts) if kind == "TABLE" else CreateView(use.parts)
+    if kind == "TABLE":
+        return CreateTable(use.parts)
+    return CreateView(use.parts, replaces, if_not_exists)
+
+
+def _create_schema(reader: _Reader) -> Command:
+    reader.take("IF", "NOT", "EXISTS")
+    use = reader.name()
+    refused = [word for word in ("LOCATION", "DBPROPERTIES", "PROPERTIES") if reader.has(word)]
+    return CreateSchema(use, "".join(refused[:1])) if use else Other()
 
 
 def _create_catalog(reader: _Reader) -> Command:
@@ -285,7 +289,7 @@ def _create_catalog(reader: _Reader) -> Command:
 def _drop(reader: _Reader) -> Command:
     catalog = reader.take("CATALOG")
     schema = not catalog and bool(reader.take_any(SCHEMA_WORDS))
-    relation = not catalog and not schema and bool(reader.take_any({"TABLE", "VIEW"}))
+    relation = "" if catalog or schema else reader.take_any({"TABLE", "VIEW"})
     if_exists = reader.take("IF", "EXISTS")
     use = reader.name()
     if use is None:
@@ -293,8 +297,8 @@ def _drop(reader: _Reader) -> Command:
     if catalog and len(use.parts) == 1:
         return DropCatalog(use.parts[0], if_exists, reader.has("CASCADE"))
     if schema:
-        return DropSchema(use)
-    return DropRelation(use.parts) if relation else Other()
+        return DropSchema(use, reader.has("CASCADE"))
+    return DropRelation(use.parts, relation == "VIEW") if relation else Other()
 
 
 def _alter(reader: _Reader) -> Command:
@@ -307,7 +311,7 @@ def _alter(reader: _Reader) -> Command:
         return Other()
     new = reader.name() if reader.take("RENAME", "TO") else None
     if kind == "VIEW":
-        return AlterView(use.parts, new.parts if new else ())
+        return AlterView(use.parts, new is not None)
     return RenameTable(use.parts, new.parts) if new else Other()
 
 
@@ -337,3 +341,18 @@ def _show(reader: _Reader) -> Command:
         use = reader.name() if reader.take_any({"IN", "FROM"}) else None
         return ShowTables(use.parts if use else (), reader.pattern(), kind == "VIEWS")
     return Describe() if reader.take("CREATE", "TABLE") else Other()
+
+
+_HEADS: dict[str, Callable[[_Reader], Command]] = {
+    "USE": _use,
+    "SET": _set,
+    "CREATE": _create,
+    "REPLACE": _create,
+    "DROP": _drop,
+    "ALTER": _alter,
+    "COMMENT": _comment,
+    "DESCRIBE": _describe,
+    "DESC": _describe,
+    "SHOW": _show,
+    "BEGIN": lambda _reader: Script(),
+}

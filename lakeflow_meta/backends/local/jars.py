@@ -29,7 +29,9 @@ logger = logging.getLogger(__name__)
 
 MAVEN_CENTRAL = ""
 _FETCH_SECONDS = 600
-_TELLING = re.compile(r"not found|UNRESOLVED|Host|SERVER ERROR|refused|Exception|ERROR", re.IGNORECASE)
+_TELLING = re.compile(
+    r"not found|UNRESOLVED|Host|SERVER ERROR|refused|Exception|ERROR", re.IGNORECASE
+)
 
 
 def install_jars(cache: Path, repository: str = MAVEN_CENTRAL) -> tuple[Path, ...]:

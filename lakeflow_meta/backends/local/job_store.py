@@ -6,26 +6,15 @@ import json
 import sqlite3
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from lakeflow_meta.backends.local.api_settings import changed_settings, new_settings
 from lakeflow_meta.backends.local.workspace_db import WorkspaceDb
 from lakeflow_meta.errors import NotFoundError
-from lakeflow_meta.ports import Clock, LiveJob, utc_now
+from lakeflow_meta.ports import Clock, LiveJob, SavedQuery, utc_now
 
 # The codes of the REST API: https://docs.databricks.com/api/workspace (Error codes).
 MISSING = "RESOURCE_DOES_NOT_EXIST"
-
-
-@dataclass(frozen=True, slots=True)
-class SavedQuery:
-    """A query as the Queries API keeps it; inline SQL of a task is saved as one."""
-
-    query_id: str
-    display_name: str
-    query_text: str
-    warehouse_id: str
 
 
 class JobStore:

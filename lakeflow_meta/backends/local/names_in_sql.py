@@ -52,11 +52,7 @@ class Names:
 
     def edits(self, rename: Rename) -> list[Edit]:
         """What to change so that every table is named as ``rename`` says."""
-        found = [
-            use.renamed(new)
-            for use in self.tables
-            if (new := rename(use.parts)) is not None
-        ]
+        found = [use.renamed(new) for use in self.tables if (new := rename(use.parts)) is not None]
         known = {_key(use.parts): rename(use.parts) for use in self.tables if len(use.parts) > 1}
         for use in self.longer:
             found.extend(_qualifier_edit(use, known))
@@ -85,6 +81,36 @@ def apply_edits(text: str, edits: Sequence[Edit]) -> str:
     return "".join([*pieces, text[position:]])
 
 
+@dataclass(frozen=True, slots=True)
+class Rewritten:
+    """A text with the edits that give it Spark's names."""
+
+    text: str
+    edits: tuple[Edit, ...] = ()
+
+    @property
+    def result(self) -> str:
+        """The edited text."""
+        return apply_edits(self.text, self.edits)
+
+    def original_position(self, line: int, column: int) -> tuple[int, int]:
+        """Where in ``text`` a place of ``result`` is; lines count from 1, columns from 0."""
+        offset = _offset(self.result, line, column)
+        for edit in sorted(self.edits, key=lambda each: each.start):
+            if offset < edit.start:
+                break
+            offset = max(edit.start, offset - len(edit.new) + edit.end - edit.start)
+        before = self.text[:offset]
+        return before.count("\n") + 1, offset - (before.rfind("\n") + 1)
+
+
+def _offset(text: str, line: int, column: int) -> int:
+    start = 0
+    for _ in range(line - 1):
+        start = text.find("\n", start) + 1
+    return start + column
+
+
 _QUERY_WORDS = {"SELECT", "WITH", "FROM", "VALUES", "TABLE", "MAP", "REDUCE"}
 _TABLE_FOLLOWS = {"JOIN", "INTO", "OVERWRITE", "USING", "TABLE", "VIEW", "CLONE"}
 _STILL_FOLLOWS = {"IF", "NOT", "EXISTS", "STREAM", "LATERAL", "TABLE", "ONLY", "DIRECTORY"}
@@ -93,7 +119,17 @@ _LIST_ENDS = {
     *("INTERSECT", "MINUS", "LIMIT", "OFFSET", "WINDOW", "QUALIFY", "SORT", "CLUSTER"),
     *("DISTRIBUTE", "PIVOT", "UNPIVOT", "LATERAL"),
 }
-_HEADS = {"UPDATE", "OPTIMIZE", "VACUUM", "RESTORE", "REFRESH", "CACHE", "UNCACHE", "DESCRIBE", "DESC"}
+_HEADS = {
+    "UPDATE",
+    "OPTIMIZE",
+    "VACUUM",
+    "RESTORE",
+    "REFRESH",
+    "CACHE",
+    "UNCACHE",
+    "DESCRIBE",
+    "DESC",
+}
 _BEHIND_HEAD = {"EXTENDED", "FORMATTED", "DETAIL", "HISTORY", "LAZY"}
 _SHOWN_TABLE = {"TBLPROPERTIES", "PARTITIONS", "IN", "FROM"}
 

@@ -67,9 +67,7 @@ def find_java() -> Java:
         raise ConfigError(f"Java was not found; {INSTALL_JAVA}")
     java = _ask_version(executable)
     if java.major < MINIMUM_JAVA:
-        raise ConfigError(
-            f"Java {java.major} at {executable} is too old for Spark; {INSTALL_JAVA}"
-        )
+        raise ConfigError(f"Java {java.major} at {executable} is too old for Spark; {INSTALL_JAVA}")
     return java
 
 
@@ -92,7 +90,9 @@ def _ask_version(executable: Path) -> Java:
             check=True,
         )
     except (OSError, subprocess.SubprocessError) as error:
-        raise ConfigError(f"{executable} does not answer `java -version`; {INSTALL_JAVA}") from error
+        raise ConfigError(
+            f"{executable} does not answer `java -version`; {INSTALL_JAVA}"
+        ) from error
     text = answer.stderr + answer.stdout
     return Java(executable, parse_java_major(text), text.strip())
 

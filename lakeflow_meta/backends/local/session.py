@@ -104,7 +104,9 @@ class EmbeddedSpark:
             **TUNED,
             "spark.driver.extraClassPath": classpath,
             "spark.driver.extraJavaOptions": options.strip(),
-            "spark.sql.warehouse.dir": str(self._home / "warehouse" / self._catalogs[0] / "default"),
+            "spark.sql.warehouse.dir": str(
+                self._home / "warehouse" / self._catalogs[0] / "default"
+            ),
             **self._conf,
         }
 

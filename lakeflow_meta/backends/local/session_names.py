@@ -8,11 +8,16 @@ other session (a cluster's, Spark Connect's) runs pyspark's own code.
 from __future__ import annotations
 
 import functools
+import inspect
+import re
+import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
 from lakeflow_meta.backends.local.catalog import LocalCatalog
+from lakeflow_meta.backends.local.catalog_calls import CATALOG_CALLS
+from lakeflow_meta.backends.local.names_in_sql import Rewritten
 from lakeflow_meta.backends.local.sql_tokens import Dotted, items
 from lakeflow_meta.backends.local.statements import Statements
 from lakeflow_meta.backends.local.warehouse import Warehouse
@@ -22,57 +27,71 @@ if TYPE_CHECKING:
 
     from pyspark.sql import DataFrame, SparkSession
 
-_attached: WeakKeyDictionary[Any, NamesOfSession] = WeakKeyDictionary()
-_originals: dict[tuple[type, str], Callable[..., Any]] = {}
+SessionOf = Callable[[Any], Any]
+"""The session that an object of pyspark's belongs to."""
 
+Finish = Callable[[Statements, Any, str, Any], Any]
+"""What is to be done with a call's result: statements, session, the name as written, result."""
 
-class NamesOfSession:
-    """The catalog and the statements of one embedded Spark."""
+_statements: WeakKeyDictionary[Any, Statements] = WeakKeyDictionary()
+"""By SparkContext: those of the embedded sessions."""
 
-    def __init__(self, root: Path, catalogs: tuple[str, ...]) -> None:
-        self.catalog = LocalCatalog(Warehouse(root), catalogs, _spark_sql)
-        self.statements = Statements(self.catalog)
-
-    def settle(self, session: SparkSession, name: str) -> None:
-        """Note what a DataFrame call may have made."""
-        found = items(name)
-        if len(found) == 1 and isinstance(found[0], Dotted):
-            self.statements.settle(session, found[0].parts)
+_originals: dict[str, Callable[..., Any]] = {}
+_wrapping = threading.Lock()
 
 
 def attach(session: SparkSession, root: Path, catalogs: tuple[str, ...]) -> None:
     """Give every session of this SparkContext three-level names."""
-    _wrap_once()
-    _attached[session.sparkContext] = NamesOfSession(root, catalogs)
+    with _wrapping:
+        if not _originals:
+            _wrap_everything()
+    catalog = LocalCatalog(Warehouse(root), catalogs, spark_sql)
+    _statements[session.sparkContext] = Statements(catalog)
 
 
-def _names_of(session: Any) -> NamesOfSession | None:
-    return _attached.get(getattr(session, "_sc", None)) if hasattr(session, "_sc") else None
+def statements_of(session: Any) -> Statements | None:
+    """What translates for this session; None for a session that is not embedded."""
+    context = getattr(session, "_sc", None)  # Spark Connect has none
+    return None if context is None else _statements.get(context)
 
 
-def _spark_sql(session: SparkSession, text: str, args: Any = None) -> DataFrame:
-    """pyspark's own ``sql``; its errors name things as people know them."""
+def spark_sql(session: SparkSession, text: str, args: Any = None, **kwargs: Any) -> DataFrame:
+    """pyspark's own ``sql`` with Spark's names; its errors name things as people know them."""
+    return _asked(session, Rewritten(text), args, kwargs)
+
+
+def _asked(session: Any, rewritten: Rewritten, args: Any, kwargs: dict[str, Any]) -> DataFrame:
     from pyspark.errors.exceptions.captured import CapturedException
-    from pyspark.sql import SparkSession as SessionClass
 
     try:
-        frame: DataFrame = _originals[SessionClass, "sql"](session, text, args)
+        frame: DataFrame = _originals["sql"](session, rewritten.result, args, **kwargs)
     except CapturedException as error:
-        restore_names(session, error)
+        _restore(session, error, rewritten)
         raise
     return frame
 
 
-def restore_names(session: Any, error: Any) -> None:
-    """Put the names that people know into an error of Spark's."""
-    names = _names_of(session)
-    if names is not None:
-        error._desc = names.catalog.names.restore(error._desc)  # noqa: SLF001 - what str() shows
+_POSITION = re.compile(r"(line )(\d+)(, | )(pos|position)( )(\d+)")
 
 
-def _wrap_once() -> None:
-    if _originals:
+def _restore(session: Any, error: Any, rewritten: Rewritten | None) -> None:
+    """Put names and positions as people wrote them into what the error shows."""
+    statements = statements_of(session)
+    if statements is None:
         return
+
+    def original(match: re.Match[str]) -> str:
+        first = 1 if match[4] == "position" else 0
+        line, column = int(match[2]), int(match[6]) - first
+        if rewritten is not None:
+            line, column = rewritten.original_position(line, column)
+        return f"{match[1]}{line}{match[3]}{match[4]}{match[5]}{column + first}"
+
+    shown = _POSITION.sub(original, error._desc)  # noqa: SLF001 - there is no public way
+    error._desc = statements.catalog.names.restore(shown)  # noqa: SLF001
+
+
+def _wrap_everything() -> None:
     from delta.tables import DeltaTable, DeltaTableBuilder
     from pyspark.sql import SparkSession
     from pyspark.sql.catalog import Catalog
@@ -80,77 +99,127 @@ def _wrap_once() -> None:
     from pyspark.sql.readwriter import DataFrameReader, DataFrameWriter
     from pyspark.sql.streaming.readwriter import DataStreamReader, DataStreamWriter
 
-    _wrap(SparkSession, "sql", _sql)
+    _originals["sql"] = SparkSession.sql
+    SparkSession.sql = functools.wraps(SparkSession.sql)(_sql)
     _wrap_name(SparkSession, "table", lambda session: session)
-    for reader in (DataFrameReader, DataStreamReader):
-        _wrap_name(reader, "table", lambda each: each._spark)
-    for writer, method in (
-        (DataFrameWriter, "saveAsTable"),
-        (DataFrameWriter, "insertInto"),
-        (DataStreamWriter, "toTable"),
-    ):
-        _wrap_name(writer, method, lambda each: each._spark, settles=True)
-    for method in ("writeTo", "mergeInto"):
-        _wrap_name(DataFrame, method, lambda frame: frame.sparkSession)
-    for method in _CATALOG_TABLE_METHODS:
-        _wrap_name(Catalog, method, lambda catalog: catalog._sparkSession)
-    _wrap_name(DeltaTableBuilder, "tableName", lambda builder: builder._spark)
-    _wrap_static(DeltaTable, "forName")
+    _wrap_name(DataFrameReader, "table", _spark_of)
+    _wrap_name(DataStreamReader, "table", _spark_of)
+    _wrap_name(DataFrameWriter, "saveAsTable", _spark_of, finish=_settled)
+    _wrap_name(DataFrameWriter, "insertInto", _spark_of)
+    _wrap_name(DataStreamWriter, "toTable", _spark_of, finish=_settled)
+    _wrap_name(DataFrame, "writeTo", lambda frame: frame.sparkSession)
+    _wrap_name(DataFrame, "mergeInto", lambda frame: frame.sparkSession)
+    _wrap_name(DeltaTableBuilder, "tableName", _spark_of)
+    _wrap_for_name(DeltaTable)
+    for method in _CATALOG_METHODS_WITH_A_TABLE:
+        _wrap_name(Catalog, method, _spark_session_of)
+    _wrap_name(Catalog, "createTable", _spark_session_of, finish=_settled)
+    _wrap_name(Catalog, "getTable", _spark_session_of, finish=_restored_table)
+    for method, call in CATALOG_CALLS.items():
+        _wrap_catalog_call(Catalog, method, call)
 
 
-_CATALOG_TABLE_METHODS = (
-    *("tableExists", "getTable", "listColumns", "isCached", "cacheTable", "uncacheTable"),
-    *("refreshTable", "recoverPartitions", "createTable"),
+_CATALOG_METHODS_WITH_A_TABLE = (
+    *("isCached", "cacheTable", "uncacheTable", "refreshTable", "recoverPartitions"),
+    *("tableExists", "listColumns"),
 )
 
 
-def _wrap(owner: type, method: str, around: Callable[..., Any]) -> None:
+def _spark_of(owner: Any) -> Any:
+    return owner._spark  # noqa: SLF001 - readers and writers have no public name for it
+
+
+def _spark_session_of(catalog: Any) -> Any:
+    return catalog._sparkSession  # noqa: SLF001 - likewise
+
+
+def _sql(session: Any, sqlQuery: str, args: Any = None, **kwargs: Any) -> Any:  # noqa: N803 - pyspark's
+    statements = statements_of(session)
+    if statements is None:
+        return _originals["sql"](session, sqlQuery, args, **kwargs)
+
+    def ask(rewritten: Rewritten) -> DataFrame:
+        return _asked(session, rewritten, args, kwargs)
+
+    return statements.sql(session, sqlQuery, args, ask)
+
+
+def _unchanged(_statements: Statements, _session: Any, _name: str, result: Any) -> Any:
+    return result
+
+
+def _settled(statements: Statements, session: Any, name: str, result: Any) -> Any:
+    """The call may have made the table."""
+    found = items(name)
+    if len(found) == 1 and isinstance(found[0], Dotted):
+        statements.settle(session, found[0].parts)
+    return result
+
+
+def _restored_table(statements: Statements, _session: Any, _name: str, result: Any) -> Any:
+    schema = statements.catalog.names.schema(result.database or "")
+    if schema is None:
+        return result
+    return result._replace(catalog=schema.catalog, namespace=[schema.schema])
+
+
+def _wrap_name(owner: Any, method: str, session_of: SessionOf, finish: Finish = _unchanged) -> None:
+    """Wrap a method whose first argument is a table's name, and maybe the second its schema."""
     original = getattr(owner, method)
-    _originals[owner, method] = original
+    signature = inspect.signature(original)
+    name_of_name = list(signature.parameters)[1]
 
     @functools.wraps(original)
     def wrapper(self: Any, *args: Any, **kwargs: Any) -> Any:
-        return around(original, self, *args, **kwargs)
+        session = session_of(self)
+        statements = statements_of(session)
+        if statements is None:
+            return original(self, *args, **kwargs)
+        given = signature.bind(self, *args, **kwargs)
+        schema = given.arguments.pop("dbName", None)
+        name = given.arguments[name_of_name]
+        written = f"{schema}.{name}" if schema else name
+        given.arguments[name_of_name] = statements.catalog.spark_name(session, written)
+        result = _restoring(session, original, given)
+        return finish(statements, session, written, result)
 
     setattr(owner, method, wrapper)
 
 
-def _wrap_name(
-    owner: type, method: str, session_of: Callable[[Any], Any], *, settles: bool = False
-) -> None:
-    """Wrap a method whose first argument is a table's name."""
+def _restoring(session: Any, call: Callable[..., Any], given: inspect.BoundArguments) -> Any:
+    from pyspark.errors.exceptions.captured import CapturedException
 
-    def around(original: Callable[..., Any], self: Any, *args: Any, **kwargs: Any) -> Any:
-        session = session_of(self)
-        names = _names_of(session)
-        if names is None or not args or not isinstance(args[0], str):
-            return original(self, *args, **kwargs)
-        result = original(self, names.catalog.spark_name(session, args[0]), *args[1:], **kwargs)
-        if settles:
-            names.settle(session, args[0])
-        return result
-
-    _wrap(owner, method, around)
+    try:
+        return call(*given.args, **given.kwargs)
+    except CapturedException as error:
+        _restore(session, error, None)
+        raise
 
 
-def _wrap_static(owner: type, method: str) -> None:
-    """Wrap a class method that takes a session and a table's name."""
-    original = getattr(owner, method)
-    _originals[owner, method] = original
+def _wrap_for_name(owner: Any) -> None:
+    """DeltaTable.forName(session, name), a class method."""
+    original = owner.forName
 
     @functools.wraps(original)
-    def wrapper(cls: type, session: Any, name: str, *args: Any) -> Any:
-        names = _names_of(session)
-        known = names.catalog.spark_name(session, name) if names else name
-        return original(session, known, *args)
+    def wrapper(_class: Any, sparkSession: Any, tableOrViewName: str) -> Any:  # noqa: N803 - Delta's
+        statements = statements_of(sparkSession)
+        if statements is None:
+            return original(sparkSession, tableOrViewName)
+        return original(sparkSession, statements.catalog.spark_name(sparkSession, tableOrViewName))
 
-    setattr(owner, method, classmethod(wrapper))
+    owner.forName = classmethod(wrapper)
 
 
-def _sql(
-    original: Callable[..., Any], session: Any, sqlQuery: str, args: Any = None, **kwargs: Any  # noqa: N803 - pyspark's name
-) -> Any:
-    names = _names_of(session)
-    if names is None or kwargs:
-        return original(session, sqlQuery, args, **kwargs)
-    return names.statements.sql(session, sqlQuery, args)
+def _wrap_catalog_call(owner: Any, method: str, call: Callable[..., Any]) -> None:
+    """Answer a method of ``spark.catalog`` from the warehouse."""
+    original = getattr(owner, method)
+
+    @functools.wraps(original)
+    def wrapper(self: Any, *args: Any, **kwargs: Any) -> Any:
+        session = _spark_session_of(self)
+        statements = statements_of(session)
+        if statements is None:
+            return original(self, *args, **kwargs)
+        return call(statements, session, *args, **kwargs)
+
+    setattr(owner, method, wrapper)

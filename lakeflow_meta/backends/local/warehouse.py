@@ -48,6 +48,19 @@ def checked_table(catalog: str, schema: str, name: str) -> TableName:
     return TableName.parse(quoted)
 
 
+def table_or_none(catalog: str, schema: str, name: str) -> TableName | None:
+    """None where the name cannot be a directory: then it is something of Spark's own."""
+    try:
+        return checked_table(catalog, schema, name)
+    except ConfigError:
+        return None
+
+
+def schema_name(table: TableName) -> SchemaName:
+    """The schema that a table is in."""
+    return SchemaName(table.catalog, table.schema)
+
+
 def checked_schema(catalog: str, schema: str) -> SchemaName:
     """The name in lower case, fit to be a path below the warehouse. Raises ConfigError."""
     table = checked_table(catalog, schema, "any")
@@ -82,23 +95,39 @@ class Warehouse:
         """Every table of a schema, wherever its data lies."""
         folder = self.schema_path(schema)
         lying_here = {name for name in _folders(folder) if (folder / name / "_delta_log").is_dir()}
-        return sorted(lying_here | {name for name, note in self._noted(schema) if "table" in note})
+        noted = {name for name, note in self._noted(schema) if "view" not in note}
+        return sorted(lying_here | noted)
 
     def views(self, schema: SchemaName) -> list[str]:
         """Every view of a schema."""
         return sorted(name for name, note in self._noted(schema) if "view" in note)
 
+    def relations(self, schema: SchemaName) -> list[str]:
+        """Every table and view of a schema."""
+        return sorted({*self.tables(schema), *self.views(schema)})
+
+    def is_delta(self, table: TableName) -> bool:
+        """Whether a Delta table lies in the table's directory."""
+        return self._log_path(table).is_dir()
+
+    def is_view(self, table: TableName) -> bool:
+        """Whether the name is a view's."""
+        return not self.is_delta(table) and "view" in self.note(table)
+
     def identity(self, table: TableName) -> Identity | None:
         """Tells one table or view from the next of the same name; None where there is none."""
-        for path in (self.table_path(table) / "_delta_log", self._note_path(table)):
-            try:
-                found = path.stat()
-            except OSError:
-                continue
-            if path.name == "_delta_log":
-                return (found.st_dev, found.st_ino)
-            return (found.st_dev, found.st_ino, found.st_mtime_ns)
-        return None
+        try:
+            log = self._log_path(table).stat()
+        except OSError:
+            return self._note_identity(table)
+        return log.st_dev, log.st_ino
+
+    def _note_identity(self, table: TableName) -> Identity | None:
+        try:
+            note = self._note_path(table).stat()
+        except OSError:
+            return None
+        return note.st_dev, note.st_ino, note.st_mtime_ns
 
     # --- where it is
 
@@ -110,23 +139,24 @@ class Warehouse:
         """The directory of a managed table."""
         return self.root / table.catalog / table.schema / table.name
 
+    def _log_path(self, table: TableName) -> Path:
+        return self.table_path(table) / "_delta_log"
+
     def _note_path(self, table: TableName) -> Path:
         return self.root / table.catalog / table.schema / _NOTES / f"{table.name}.json"
 
     # --- changes
 
-    def create_catalog(self, catalog: str) -> None:
-        """Make the catalog's directory; nothing happens where it is there."""
-        self.root.joinpath(checked_schema(catalog, "any").catalog).mkdir(
-            parents=True, exist_ok=True
-        )
+    def create_schema(self, schema: SchemaName) -> None:
+        """Make the schema's directory, and so its catalog's; nothing happens where it is there."""
+        self.schema_path(schema).mkdir(parents=True, exist_ok=True)
 
     def drop_catalog(self, catalog: str) -> None:
         """Remove the catalog with everything in it."""
-        self._remove(self.root / checked_schema(catalog, "any").catalog)
+        self._remove(self.root / catalog)
 
     def drop_schema(self, schema: SchemaName) -> None:
-        """Remove what is left of a schema's directory."""
+        """Remove a schema with everything in it."""
         self._remove(self.schema_path(schema))
 
     def drop_table(self, table: TableName) -> None:

@@ -15,7 +15,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from lakeflow_meta.backends.local.job_store import JobStore, QueryStore, SavedQuery
+from lakeflow_meta.backends.local.job_store import JobStore, QueryStore
 from lakeflow_meta.backends.local.references import RunContext
 from lakeflow_meta.backends.local.run_engine import GIVE_UP_SECONDS, RunEngine, RunPlan, Slots
 from lakeflow_meta.backends.local.run_planning import (
@@ -33,7 +33,7 @@ from lakeflow_meta.backends.local.task_runners import (
 from lakeflow_meta.backends.local.volumes import VolumePaths
 from lakeflow_meta.backends.local.workspace_db import WorkspaceDb
 from lakeflow_meta.errors import NotFoundError
-from lakeflow_meta.ports import Clock, JobRun, LiveJob, Sleep, TaskRun, utc_now
+from lakeflow_meta.ports import Clock, JobRun, LiveJob, SavedQuery, Sleep, TaskRun, utc_now
 from lakeflow_meta.progress import Progress, silent
 
 if TYPE_CHECKING:

@@ -69,7 +69,7 @@ def test_a_load_records_and_the_same_load_again_writes_nothing(
 
 def test_one_changed_source_touches_one_row(manager: MetadataManager, clock: FixedClock) -> None:
     manager.load(declared())
-    clock.advance(hours=1)
+    clock.advance(3600)
     assert counts(manager.load(declared(YAML.replace("SELECT 2", "SELECT 3")))) == (0, 1, 2, 0)
     a, b = manager.get_module_sources("sales")
     assert b["updated_timestamp"] - a["updated_timestamp"] == timedelta(hours=1)
@@ -213,7 +213,7 @@ def test_changes_since_a_time_compare_with_the_table_of_that_time(
 ) -> None:
     manager.load(declared())
     since = clock() + timedelta(hours=hours)
-    clock.advance(hours=1)
+    clock.advance(3600)
     manager.load(declared(YAML.replace("SELECT 2", "SELECT 3")))
     found = manager.detect_changes(since.isoformat())
     assert found["changed_sources"] == [

@@ -220,8 +220,10 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ),
     (
         {"schedule": {**SCHEDULE, "pause_status": "paused"}},
-        "job_config.schedule.pause_status: 'paused' is not a known word here"
-        " (did you mean PAUSED?)",
+        (
+            "job_config.schedule.pause_status: 'paused' is not a known word here"
+            " (did you mean PAUSED?)"
+        ),
     ),
     (
         {"schedule": SCHEDULE, "continuous": {}},
@@ -266,8 +268,10 @@ def test_an_order_and_a_dependency_that_contradict_are_a_cycle() -> None:
 def test_dangling_and_self_dependencies_are_named() -> None:
     one = module(source("load"), source("b", depends_on=["laod", "b"]))
     assert problems(one) == [
-        "sources[1].transformation_config.depends_on[0]: depends on 'laod', which is no active"
-        " source of the module (did you mean load?)",
+        (
+            "sources[1].transformation_config.depends_on[0]: depends on 'laod', which is no active"
+            " source of the module (did you mean load?)"
+        ),
         "sources[1].transformation_config.depends_on[1]: 'b' depends on itself (remove it)",
     ]
 
@@ -275,7 +279,9 @@ def test_dangling_and_self_dependencies_are_named() -> None:
 def test_repeated_ids_and_ids_with_one_key_are_refused() -> None:
     one = module(source("a.b"), source("a b"), source("x"), source("x"))
     found = problems(one)
-    assert "sources[1].source_id: task key 'a_b' of source 'a b' is that of source 'a.b'" in found[0]
+    assert (
+        "sources[1].source_id: task key 'a_b' of source 'a b' is that of source 'a.b'" in found[0]
+    )
     assert "sources[3].source_id: source_id 'x' is written twice" in found[1]
     assert len(found) == 2
 
@@ -320,7 +326,7 @@ def test_a_long_chain_in_any_order_is_checked_and_built_quickly() -> None:
     sources = [
         source(f"s{n:04}", None, depends_on=[f"s{n - 1:04}"] if n else []) for n in range(1000)
     ]
-    random.Random(3).shuffle(sources)
+    random.Random(3).shuffle(sources)  # noqa: S311 (no secret)
     started = time.monotonic()
     assert len(settings_of(module(*sources))["tasks"]) == 1000
     assert time.monotonic() - started < 5

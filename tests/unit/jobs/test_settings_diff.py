@@ -17,7 +17,9 @@ CONTEXT = JobContext("main.l.c")
 TASK = {"task_key": "a", "run_job_task": {"job_id": 1}}
 
 
-def diff(wanted: dict[str, Any], live: dict[str, Any], applied: dict[str, Any] | None = None) -> Any:
+def diff(
+    wanted: dict[str, Any], live: dict[str, Any], applied: dict[str, Any] | None = None
+) -> Any:
     merged = merge_settings(wanted, live, managed_keys(wanted if applied is None else applied))
     return dict(merged.settings), [(c.path, c.before, c.after) for c in merged.changes]
 
@@ -28,7 +30,9 @@ def test_defaults_that_the_platform_filled_in_are_no_difference() -> None:
         **wanted,
         "max_concurrent_runs": 1,
         "format": "MULTI_TASK",
-        "tasks": [{**TASK, "timeout_seconds": 0, "run_if": "ALL_SUCCESS", "email_notifications": {}}],
+        "tasks": [
+            {**TASK, "timeout_seconds": 0, "run_if": "ALL_SUCCESS", "email_notifications": {}}
+        ],
         "schedule": {"timezone_id": "UTC", "pause_status": "UNPAUSED"},
     }
     assert diff(wanted, live) == (live, [])
@@ -55,11 +59,6 @@ def test_what_was_applied_and_is_wanted_no_more_is_removed() -> None:
     applied = {"name": "n", "tasks": [task, {**TASK, "task_key": "b"}], "timeout_seconds": 9}
     live = {**applied, "tasks": [*applied["tasks"], {**TASK, "task_key": "by_hand"}]}
     settings, changes = diff({"name": "n", "tasks": [TASK]}, live, applied)
-    assert changes == [
-        ("tasks/b", {**TASK, "task_key": "b"}, None),
-        ("tasks/a/timeout_seconds", 60, None),
-        ("timeout_seconds", 9, None),
-    ] or sorted(changes) == sorted(changes)
     assert [task["task_key"] for task in settings["tasks"]] == ["a", "by_hand"]
     assert "timeout_seconds" not in settings
     assert {path for path, _, _ in changes} == {
@@ -107,7 +106,9 @@ def test_true_is_not_one() -> None:
 
 
 def test_a_change_is_written_for_people_and_machines() -> None:
-    action = Action("m", ActionKind.UPDATE, 7, "m", (Change("tasks/load/timeout_seconds", 60, 120),))
+    action = Action(
+        "m", ActionKind.UPDATE, 7, "m", (Change("tasks/load/timeout_seconds", 60, 120),)
+    )
     assert action.lines() == ["~ update m (job 7)", "    ~ tasks/load/timeout_seconds: 60 → 120"]
     assert action.to_dict()["changes"] == [
         {"path": "tasks/load/timeout_seconds", "before": 60, "after": 120}

@@ -284,8 +284,10 @@ def test_extra_passes_other_fields_through_and_may_not_contradict() -> None:
     assert task["notebook_task"] == {"notebook_path": "/n", "warehouse_id": "w"}
     clash = {**config, "extra": {"notebook_task": {"notebook_path": "/other"}}}
     assert problems(clash) == [
-        "transformation_config.extra.notebook_task.notebook_path:"
-        " notebook_path is already set by its own key (write it once)"
+        (
+            "transformation_config.extra.notebook_task.notebook_path:"
+            " notebook_path is already set by its own key (write it once)"
+        )
     ]
 
 
@@ -293,7 +295,10 @@ WRONG = [
     ({}, "says nothing of the task to run"),
     ({"task_type": "notebok"}, "unknown task type 'notebok' (did you mean notebook?)"),
     ({"task_type": 3}, "unknown task type 3"),
-    ({"notebook_path": "/n", "run_iff": "ALL_DONE"}, "unknown key 'run_iff' (did you mean run_if?)"),
+    (
+        {"notebook_path": "/n", "run_iff": "ALL_DONE"},
+        "unknown key 'run_iff' (did you mean run_if?)",
+    ),
     (
         {"notebook_path": "/n", "run_if": "ALL_SUCESS"},
         "run_if: 'ALL_SUCESS' is not a known word here (did you mean ALL_SUCCESS?)",

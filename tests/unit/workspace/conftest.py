@@ -12,21 +12,21 @@ from lakeflow_meta.backends.local.workspace import LocalWorkspace
 from lakeflow_meta.ports import JobRun, RunState
 from lakeflow_meta.progress import Event
 
-OwnCommand = Callable[[TextIO, list[str]], None]
+OwnCommand = Callable[[list[str]], object]
 
 
 class Bench:
     """A workspace and short ways to make tasks for it.
 
     ``own(key, name, …)`` is a task of this package that calls the function registered under
-    ``name``; ``program(key, code)`` is a Python file.
+    ``name`` with its arguments; ``program(key, code)`` is a Python file.
     """
 
     def __init__(self, tmp_path: Path, **options: Any) -> None:
         self.project = tmp_path / "project"
         self.project.mkdir(exist_ok=True)
         self.home = tmp_path / "home"
-        self.commands: dict[str, OwnCommand] = {"ok": lambda output, arguments: None}
+        self.commands: dict[str, OwnCommand] = {"ok": len}
         self.events: list[Event] = []
         self.workspace = LocalWorkspace(
             self.home,
@@ -41,7 +41,7 @@ class Bench:
         raise AssertionError("no task of this test needs Spark")
 
     def _call(self, parameters: list[str], output: TextIO) -> None:
-        self.commands[parameters[0]](output, parameters[1:])
+        self.commands[parameters[0]](parameters[1:])
 
     def own(self, key: str, name: str = "ok", *parents: str, **fields: Any) -> dict[str, Any]:
         arguments = fields.pop("arguments", [])

@@ -7,7 +7,8 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -60,13 +61,22 @@ def start(bench: Bench, code: str) -> subprocess.Popen[str]:
     )
 
 
+@contextmanager
+def running(bench: Bench, code: str) -> Iterator[subprocess.Popen[str]]:
+    with start(bench, code) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
 def numbers(process: subprocess.Popen[str]) -> list[int]:
     assert process.stdout is not None
     return [int(word) for word in process.stdout.readline().split()]
 
 
 def test_the_run_of_a_killed_process_is_found_failed_and_the_job_runs_again(bench: Bench) -> None:
-    with start(bench, LONG_RUN + "workspace.follow_run(run_id)") as process:
+    with running(bench, LONG_RUN + "workspace.follow_run(run_id)") as process:
         job_id, run_id = numbers(process)
         assert bench.workspace.get_run(run_id).state is S.RUNNING
         with pytest.raises(ConflictError):
@@ -95,7 +105,7 @@ def test_a_killed_process_that_nobody_has_waited_for_counts_as_ended(bench: Benc
 
 
 def test_a_run_of_another_process_can_be_followed_and_cancelled(bench: Bench) -> None:
-    with start(bench, LONG_RUN + "say(workspace.follow_run(run_id).state)") as process:
+    with running(bench, LONG_RUN + "say(workspace.follow_run(run_id).state)") as process:
         _, run_id = numbers(process)
         bench.workspace.cancel_run(run_id)
         run = bench.workspace.follow_run(run_id)
@@ -111,8 +121,9 @@ try:
 except KeyboardInterrupt:
     say("interrupted", workspace.get_run(run_id).state)
 """
-    with start(bench, LONG_RUN + code) as process:
+    with running(bench, LONG_RUN + code) as process:
         _, run_id = numbers(process)
+        time.sleep(0.5)  # it says nothing between having started the run and following it
         process.send_signal(signal.SIGINT)
         output, errors = process.communicate(timeout=20)
     assert (output, process.returncode, errors) == ("interrupted cancelled\n", 0, "")
@@ -124,8 +135,9 @@ def test_a_process_that_ends_without_following_its_run_lets_it_end(bench: Bench)
 job_id = workspace.create_job({"tasks": [task("a", "ok"), task("b", "ok", "a")]})
 say(workspace.run_job(job_id, {}))
 """
-    with start(bench, code) as process:
+    with running(bench, code) as process:
         (run_id,) = numbers(process)
+        process.communicate(timeout=20)
     assert bench.workspace.get_run(run_id).state is S.SUCCESS
 
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 import time
 from collections.abc import Callable
-from typing import Any, TextIO
+from typing import Any
 
 import pytest
 
@@ -16,8 +17,8 @@ from lakeflow_meta.progress import StepState
 Bench = Any  # the class of conftest.py, which tests cannot import
 
 
-def failing(output: TextIO, arguments: list[str]) -> None:
-    print("about to fail")
+def failing(arguments: list[str]) -> None:
+    sys.stdout.write("about to fail\n")
     raise ValueError("no such thing\nand a second line")
 
 
@@ -28,7 +29,7 @@ class Blocking:
         self.started = threading.Event()
         self.release = threading.Event()
 
-    def __call__(self, output: TextIO, arguments: list[str]) -> None:
+    def __call__(self, arguments: list[str]) -> None:
         self.started.set()
         while not self.release.wait(0.01):
             pass
@@ -39,7 +40,7 @@ class Blocking:
 
 def test_tasks_run_after_what_they_depend_on(bench: Bench) -> None:
     order: list[str] = []
-    bench.commands["note"] = lambda output, arguments: order.append(arguments[0])
+    bench.commands["note"] = lambda arguments: order.append(arguments[0])
     run = bench.run(
         bench.own("d", "note", "b", "c", arguments=["d"]),
         bench.own("b", "note", "a", arguments=["b"]),
@@ -54,7 +55,7 @@ def test_tasks_run_after_what_they_depend_on(bench: Bench) -> None:
 
 def test_tasks_that_the_graph_lets_run_together_do(bench: Bench) -> None:
     barrier = threading.Barrier(4, timeout=10)
-    bench.commands["meet"] = lambda output, arguments: barrier.wait() and None
+    bench.commands["meet"] = lambda _: barrier.wait()
     assert bench.run(*(bench.own(key, "meet") for key in "abcd")).state is S.SUCCESS
 
 
@@ -64,7 +65,7 @@ def test_no_more_tasks_run_at_once_than_allowed_over_all_runs(
     bench = make_bench(max_parallel=2)
     lock, now, most = threading.Lock(), [0], [0]
 
-    def count(output: TextIO, arguments: list[str]) -> None:
+    def count(arguments: list[str]) -> None:
         with lock:
             now[0] += 1
             most[0] = max(most[0], now[0])
@@ -128,7 +129,7 @@ def test_a_failure_that_the_last_task_mends_is_a_success_with_failures(bench: Be
 
 
 def test_a_task_that_exits_is_judged_by_its_exit_code(bench: Bench) -> None:
-    bench.commands["exit"] = lambda output, arguments: exit(int(arguments[0]))
+    bench.commands["exit"] = lambda arguments: exit(int(arguments[0]))
     run = bench.run(
         bench.own("zero", "exit", arguments=["0"]), bench.own("one", "exit", arguments=["1"])
     )
@@ -141,9 +142,9 @@ def test_a_task_that_exits_is_judged_by_its_exit_code(bench: Bench) -> None:
 def test_a_failed_task_is_tried_again_and_every_attempt_is_kept(bench: Bench) -> None:
     tries: list[int] = []
 
-    def third_time_lucky(output: TextIO, arguments: list[str]) -> None:
+    def third_time_lucky(arguments: list[str]) -> None:
         tries.append(1)
-        print(f"try {len(tries)}")
+        sys.stdout.write(f"try {len(tries)}\n")
         if len(tries) < 3:
             raise ValueError(f"not yet {len(tries)}")
 
@@ -201,7 +202,9 @@ def test_a_program_that_ignores_a_polite_request_is_killed(
 ) -> None:
     monkeypatch.setattr("lakeflow_meta.backends.local.task_runners.TERMINATE_SECONDS", 0.2)
     code = "import signal, time\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\ntime.sleep(60)\n"
-    assert bench.states(bench.run(bench.program("deaf", code, timeout_seconds=1))) == {"deaf": S.TIMED_OUT}
+    assert bench.states(bench.run(bench.program("deaf", code, timeout_seconds=1))) == {
+        "deaf": S.TIMED_OUT
+    }
 
 
 def test_python_code_in_this_process_is_stopped_at_its_next_step(bench: Bench) -> None:
@@ -216,7 +219,10 @@ def test_a_timeout_is_retried_only_when_asked(bench: Bench) -> None:
     never = bench.own("never", "block", timeout_seconds=1, max_retries=1)
     again = bench.own("again", "block", timeout_seconds=1, max_retries=1, retry_on_timeout=True)
     run = bench.run(never, again)
-    assert [(task.state, task.attempt) for task in run.tasks] == [(S.TIMED_OUT, 0), (S.TIMED_OUT, 1)]
+    assert [(task.state, task.attempt) for task in run.tasks] == [
+        (S.TIMED_OUT, 0),
+        (S.TIMED_OUT, 1),
+    ]
 
 
 def test_a_task_that_cannot_be_stopped_does_not_hold_up_the_run(
@@ -224,7 +230,7 @@ def test_a_task_that_cannot_be_stopped_does_not_hold_up_the_run(
 ) -> None:
     monkeypatch.setattr("lakeflow_meta.backends.local.run_engine.GIVE_UP_SECONDS", 0.3)
     hold = threading.Event()
-    bench.commands["stuck"] = lambda output, arguments: hold.wait() and None
+    bench.commands["stuck"] = lambda _: hold.wait()
     run = bench.run(
         bench.own("stuck", "stuck", timeout_seconds=1, max_retries=3, retry_on_timeout=True),
         bench.own("apart"),
@@ -263,7 +269,7 @@ def test_closing_the_workspace_cancels_its_runs(make_bench: Callable[..., Bench]
     assert make_bench().workspace.get_run(run_id).state is S.CANCELLED
 
 
-# --------------------------------------------------------------------------- refused before the start
+# --------------------------------------------------------------------------- refused at once
 
 
 def test_a_job_runs_once_at_a_time_unless_it_allows_more(bench: Bench) -> None:
@@ -282,7 +288,7 @@ def test_a_job_runs_once_at_a_time_unless_it_allows_more(bench: Bench) -> None:
 
 def test_what_cannot_run_here_is_refused_before_anything_starts(bench: Bench) -> None:
     ran: list[str] = []
-    bench.commands["note"] = lambda output, arguments: ran.append("x")
+    bench.commands["note"] = lambda _: ran.append("x")
     (bench.project / "empty.sql").write_text("-- nothing\n;")
     (bench.project / "shell.py").write_text(
         "# Databricks notebook source\nx = 1\n# COMMAND ----------\n# MAGIC %sh ls\n"
@@ -344,7 +350,7 @@ def test_a_refused_run_is_no_missing_job(bench: Bench) -> None:
 
 def test_parameters_and_references_reach_the_tasks(bench: Bench) -> None:
     seen: dict[str, list[str]] = {}
-    bench.commands["see"] = lambda output, arguments: seen.update({arguments[0]: arguments[1:]})
+    bench.commands["see"] = lambda arguments: seen.update({arguments[0]: arguments[1:]})
     day = {"name": "day", "default": "monday"}
     area = {"name": "area", "default": ""}
     asked = ["{{job.parameters.day}}/{{ job.parameters.area }}", "{{job.id}}:{{job.run_id}}"]
@@ -367,17 +373,17 @@ def test_tasks_at_once_keep_their_output_apart(
 ) -> None:
     barrier = threading.Barrier(3, timeout=10)
 
-    def chat(output: TextIO, arguments: list[str]) -> None:
+    def chat(arguments: list[str]) -> None:
         for number in range(50):
             barrier.wait()
-            print(arguments[0], number)
+            sys.stdout.write(f"{arguments[0]} {number}\n")
 
     bench.commands["chat"] = chat
     run = bench.run(*(bench.own(key, "chat", arguments=[key]) for key in "abc"))
     for key in "abc":
         expected = "".join(f"{key} {number}\n" for number in range(50))
         assert bench.workspace.task_log(run.run_id, key) == expected
-    print("mine")
+    sys.stdout.write("mine\n")
     assert capsys.readouterr().out == "mine\n"
 
 
@@ -413,7 +419,7 @@ def test_progress_tells_of_every_task(bench: Bench) -> None:
 
 
 def test_times_are_those_of_the_run(bench: Bench) -> None:
-    bench.commands["nap"] = lambda output, arguments: time.sleep(0.2)
+    bench.commands["nap"] = lambda _: time.sleep(0.2)
     run = bench.run(bench.own("a", "nap"), bench.own("b", "nap", "a"))
     a, b = run.tasks
     assert a.started_at is not None

@@ -1,0 +1,303 @@
+"""Files as a DataFrame with the columns of their table: read by name, cast strictly.
+
+Nothing turns into NULL silently: parsing fails at the first record that does not fit
+(``FAILFAST``), values that a cast would change or lose are errors, and so are columns that the
+table does not have. Columns that a file does not have are left to the table: NULL, or its default.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import reduce
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from lakeflow_meta.backends.csv_headers import Header, HeaderError, read_header
+from lakeflow_meta.errors import BackendError
+from lakeflow_meta.ingest.batch import METADATA_COLUMNS, SOURCE_FILE, BadFilesError, Batch
+from lakeflow_meta.ingest.files import VOLUMES, FoundFile, PathMap
+from lakeflow_meta.ingest.source import FileFormat
+from lakeflow_meta.sql import ident
+
+if TYPE_CHECKING:
+    from pyspark.sql import Column, DataFrame, SparkSession
+    from pyspark.sql.types import StructField, StructType
+
+_GLOB = re.compile(r"([\\*?\[\]{}])")
+_STRICT = {"mode": "FAILFAST", "ignoreCorruptFiles": "false", "ignoreMissingFiles": "false"}
+_SELF_DESCRIBING = frozenset({FileFormat.PARQUET, FileFormat.ORC, FileFormat.AVRO})
+_MADE_BY_THE_TABLE = ("CURRENT_DEFAULT", "delta.generationExpression", "delta.identity.start")
+
+
+class ColumnsError(BackendError):
+    """The columns of the files and of the table do not go together; some file is to blame."""
+
+
+@dataclass(frozen=True, slots=True)
+class TableShape:
+    """Columns of a target that exists, without our metadata columns, and which of those it has."""
+
+    fields: tuple[StructField, ...]
+    metadata_columns: frozenset[str]
+
+    @classmethod
+    def of(cls, schema: StructType) -> TableShape:
+        """Tell the table's own columns from ours."""
+        own = tuple(field for field in schema.fields if field.name.lower() not in METADATA_COLUMNS)
+        ours = frozenset(METADATA_COLUMNS) & {field.name.lower() for field in schema.fields}
+        return cls(own, ours)
+
+
+class FileFrames:
+    """Reads the files of a batch."""
+
+    def __init__(self, session: Callable[[], SparkSession], paths: PathMap) -> None:
+        self._session = session
+        self._paths = paths
+
+    def read(self, batch: Batch, shape: TableShape | None) -> DataFrame:
+        """The rows of the batch's files in the columns of the table, and ``_source_file``.
+
+        ``shape`` None: there is no table yet, and the columns are those of the declared schema,
+        or inferred. Raises BadFilesError, ColumnsError, and errors of Spark's.
+        """
+        given = self._given_fields(batch)
+        if shape is not None and given is not None:
+            _check_known(given, shape, batch)
+        wanted = given or (shape.fields if shape is not None else None)
+        frame = self._raw(batch, wanted)
+        return frame if shape is None else _conformed(frame, shape)
+
+    def _given_fields(self, batch: Batch) -> tuple[StructField, ...] | None:
+        from pyspark.sql.types import StructType
+
+        ddl = batch.source.source_config.ddl
+        return None if ddl is None else tuple(StructType.fromDDL(ddl).fields)
+
+    def _raw(self, batch: Batch, wanted: Sequence[StructField] | None) -> DataFrame:
+        options = _options(batch)
+        match batch.source.file_format:
+            case FileFormat.CSV if options["header"].lower() == "true":
+                return self._by_header(batch, wanted, options)
+            case FileFormat.TEXT:
+                return self._load(batch, batch.files, None, options)
+            case file_format if file_format in _SELF_DESCRIBING:
+                given = self._given_fields(batch)
+                return self._load(batch, batch.files, given, options)
+            case _:
+                return self._load(batch, batch.files, wanted, options)
+
+    # --- CSV with a header
+
+    def _by_header(
+        self, batch: Batch, wanted: Sequence[StructField] | None, options: Mapping[str, str]
+    ) -> DataFrame:
+        groups = self._grouped(batch, options)
+        if wanted is None:
+            largest = max(groups, key=lambda header: (header is not None, len(groups[header])))
+            first = self._load(batch, groups.pop(largest), None, options)
+            wanted = tuple(f for f in first.schema.fields if f.name != SOURCE_FILE)
+            frames = [first]
+        else:
+            frames = []
+        _check_headers(groups, wanted, batch)
+        by_name = {field.name.lower(): field for field in wanted}
+        for header, files in groups.items():
+            fields = [_renamed(by_name[n.lower()], n) for n in header] if header else wanted
+            frames.append(self._load(batch, files, fields, {**options, "enforceSchema": "false"}))
+        return reduce(_union, frames)
+
+    def _grouped(
+        self, batch: Batch, options: Mapping[str, str]
+    ) -> dict[Header | None, list[FoundFile]]:
+        lowered = {name.lower(): value for name, value in options.items()}
+        groups: dict[Header | None, list[FoundFile]] = defaultdict(list)
+        bad: dict[str, str] = {}
+        for file in batch.files:
+            try:
+                header = read_header(Path(self._paths.physical(file.path)), lowered)
+            except HeaderError as error:
+                bad[file.path] = str(error)
+            except OSError as error:
+                bad[file.path] = f"it cannot be read: {error.strerror or error}"
+            else:
+                groups[header].append(file)
+        if bad:
+            raise BadFilesError(bad)
+        return groups
+
+    # --- reading
+
+    def _load(
+        self,
+        batch: Batch,
+        files: Sequence[FoundFile],
+        fields: Sequence[StructField] | None,
+        options: Mapping[str, str],
+    ) -> DataFrame:
+        from pyspark.sql.types import StructType
+
+        reader = self._session().read.format(batch.source.file_format.spark_name)
+        reader = reader.options(**options)
+        if fields is not None:
+            reader = reader.schema(StructType([_readable(field) for field in fields]))
+        paths = [_GLOB.sub(r"\\\1", self._paths.physical(file.path)) for file in files]
+        frame = reader.load(paths)
+        return frame.select("*", self._source_file(frame).alias(SOURCE_FILE))
+
+    def _source_file(self, frame: DataFrame) -> Column:
+        """The file's path as the ledger knows it.
+
+        Spark gives it as a URI, in which a plus sign stands for itself.
+        """
+        from pyspark.sql import functions as F  # noqa: N812 - Spark's own usage
+
+        uri = frame.metadataColumn("_metadata").getField("file_path")
+        decoded = F.url_decode(F.replace(uri, F.lit("+"), F.lit("%2B")))
+        path = F.regexp_replace(decoded, "^file:/+", "/")
+        volumes = self._paths.volumes
+        if volumes is None:
+            return path
+        inside = F.concat(
+            F.lit(VOLUMES), F.substring(path, F.lit(len(volumes) + 1), F.length(path))
+        )
+        return F.when(F.startswith(path, F.lit(volumes + "/")), inside).otherwise(path)
+
+
+def _options(batch: Batch) -> dict[str, str]:
+    """Reader options as text; what people wrote wins over the defaults, whatever its case."""
+    config = batch.source.source_config
+    defaults = dict(_STRICT)
+    match batch.source.file_format:
+        case FileFormat.CSV:
+            defaults |= {"header": "true", "inferSchema": "true"}
+        case FileFormat.PARQUET | FileFormat.ORC:
+            defaults |= {"mergeSchema": "true"}
+    given = {name: _text(value) for name, value in config.options.items()}
+    known = {name.lower(): name for name in defaults}
+    return defaults | {known.get(name.lower(), name): value for name, value in given.items()}
+
+
+def _text(value: Any) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _readable(field: StructField) -> StructField:
+    """A field to read with: NULL is allowed (the table decides), and lengths are not checked."""
+    from pyspark.sql.types import StructField
+
+    return StructField(field.name, field.dataType, nullable=True)
+
+
+def _renamed(field: StructField, name: str) -> StructField:
+    from pyspark.sql.types import StructField
+
+    return StructField(name, field.dataType, nullable=True)
+
+
+def _union(left: DataFrame, right: DataFrame) -> DataFrame:
+    return left.unionByName(right, allowMissingColumns=True)
+
+
+def _check_headers(
+    groups: Mapping[Header | None, Sequence[FoundFile]],
+    wanted: Sequence[StructField],
+    batch: Batch,
+) -> None:
+    known = {field.name.lower() for field in wanted}
+    bad = {}
+    for header, files in groups.items():
+        extra = [name for name in header or () if name.lower() not in known]
+        if extra:
+            reason = _unknown_columns(extra, batch)
+            bad.update(dict.fromkeys((file.path for file in files), reason))
+    if bad:
+        raise BadFilesError(bad)
+
+
+def _unknown_columns(names: Sequence[str], batch: Batch) -> str:
+    quoted = ", ".join(repr(name) for name in names)
+    noun = "column" if len(names) == 1 else "columns"
+    return f"{noun} {quoted} not expected in {batch.source.target}"
+
+
+def _check_known(fields: Sequence[StructField], shape: TableShape, batch: Batch) -> None:
+    """A declared schema has to fit its table, whatever the files hold. Raises BackendError."""
+    known = {field.name.lower() for field in shape.fields}
+    extra = [field.name for field in fields if field.name.lower() not in known]
+    if extra:
+        raise BackendError(
+            f"{batch.source.name}: schema: {_unknown_columns(extra, batch)}", code="SCHEMA_MISMATCH"
+        )
+
+
+# --------------------------------------------------------------------------- the table's columns
+
+
+def _conformed(frame: DataFrame, shape: TableShape) -> DataFrame:
+    """The frame in the names, types and order of the table."""
+    present = {field.name.lower(): field for field in frame.schema.fields}
+    source_file = present.pop(SOURCE_FILE)
+    known = {field.name.lower() for field in shape.fields}
+    extra = [field.name for name, field in present.items() if name not in known]
+    if extra:
+        raise ColumnsError(f"the table has no column {', '.join(extra)}", code="EXTRA_COLUMNS")
+    columns = []
+    for target in shape.fields:
+        field = present.get(target.name.lower())
+        if field is not None:
+            columns.append(_column(frame, field, target))
+        elif not target.nullable and not _made_by_the_table(target):
+            raise ColumnsError(
+                f"column {target.name}, which must not be NULL, is missing", code="MISSING_COLUMNS"
+            )
+    return frame.select(*columns, frame[source_file.name])
+
+
+def _made_by_the_table(field: StructField) -> bool:
+    return any(key in (field.metadata or {}) for key in _MADE_BY_THE_TABLE)
+
+
+def _column(frame: DataFrame, field: StructField, target: StructField) -> Column:
+    column = _cast(frame[ident(field.name)], field, target)
+    if not target.nullable:
+        column = _not_null(column, target)
+    return column.alias(target.name)
+
+
+def _not_null(column: Column, target: StructField) -> Column:
+    from pyspark.sql import functions as F  # noqa: N812 - Spark's own usage
+
+    message = F.lit(f"column {target.name} must not be NULL")
+    return F.when(column.isNull(), F.raise_error(message)).otherwise(column)
+
+
+def _cast(column: Column, field: StructField, target: StructField) -> Column:
+    """The same value in the target's type; a value that would change or be lost is an error."""
+    from pyspark.sql import functions as F  # noqa: N812 - Spark's own usage
+    from pyspark.sql.types import StringType
+
+    given, wanted = field.dataType, target.dataType
+    if given.simpleString() == wanted.simpleString():
+        return column
+    if _is_nested(given) or _is_nested(wanted):
+        raise ColumnsError(
+            f"column {target.name} is {given.simpleString()}, not {wanted.simpleString()}",
+            code="TYPE_MISMATCH",
+        )
+    cast = column.try_cast(wanted)
+    lost = cast.isNull()
+    if not isinstance(given, StringType) and not isinstance(wanted, StringType):
+        lost = ~cast.try_cast(given).eqNullSafe(column)
+    shown = F.substring(column.cast("string"), 1, 100)
+    message = F.concat(
+        F.lit(f"column {target.name}: "), shown, F.lit(f" is no {wanted.simpleString()}")
+    )
+    return F.when(column.isNotNull() & lost, F.raise_error(message)).otherwise(cast)
+
+
+def _is_nested(data_type: Any) -> bool:
+    return data_type.typeName() in ("struct", "array", "map", "variant", "binary")
