@@ -59,10 +59,13 @@ def _finding(detail: Any, model: type[BaseModel]) -> Finding:
         case "missing":
             return Finding(path[:-1], f"{path[-1]} is missing", f"add {path[-1]}: …")
         case "value_error":
-            return Finding(path, str(detail["ctx"]["error"]))
+            error = detail["ctx"]["error"]
+            hint = detail["ctx"].get("hint") or getattr(error, "hint", "")
+            return Finding(path, str(error), hint)
         case _:
             given = detail["input"]
-            return Finding(path, f"{detail['msg'].lower()}, got {_shown(given)}")
+            message = detail["msg"][:1].lower() + detail["msg"][1:]
+            return Finding(path, f"{message}, got {_shown(given)}")
 
 
 def _shown(value: Any) -> str:

@@ -98,7 +98,7 @@ class Plan:
             yield "no changes"
 
 
-def plan(app: App, modules: Sequence[str] | None) -> Plan:
+def plan(app: App, modules: Sequence[str] | None, prune: str = "pause") -> Plan:
     """What applying and running the modules would change. Reads only, starts no Spark."""
     recorded = app.manager.recorded()
     chosen = recorded.modules if modules is None else _chosen(modules, recorded.modules)
@@ -106,7 +106,7 @@ def plan(app: App, modules: Sequence[str] | None) -> Plan:
     names = [table for name in chosen for table in recorded.modules[name].tables]
     everything = modules is None
     return Plan(
-        app.orchestrator.plan(modules),
+        app.orchestrator.plan(modules, prune),
         app.script_runner.run(None if everything else sorted(targets), dry_run=True),
         app.schema_engine.plan(_registry(app, None if everything else names, None)),
     )

@@ -15,7 +15,7 @@ from functools import reduce
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lakeflow_meta.backends.csv_headers import Header, HeaderError, read_header
+from lakeflow_meta.backends.file_columns import ColumnsUnreadableError, FileColumns, read_columns
 from lakeflow_meta.errors import BackendError
 from lakeflow_meta.ingest.batch import METADATA_COLUMNS, SOURCE_FILE, BadFilesError, Batch
 from lakeflow_meta.ingest.files import VOLUMES, FoundFile, PathMap
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 
 _GLOB = re.compile(r"([\\*?\[\]{}])")
 _STRICT = {"mode": "FAILFAST", "ignoreCorruptFiles": "false", "ignoreMissingFiles": "false"}
-_SELF_DESCRIBING = frozenset({FileFormat.PARQUET, FileFormat.ORC, FileFormat.AVRO})
 _MADE_BY_THE_TABLE = ("CURRENT_DEFAULT", "delta.generationExpression", "delta.identity.start")
 
 
@@ -68,8 +67,19 @@ class FileFrames:
         if shape is not None and given is not None:
             _check_known(given, shape, batch)
         wanted = given or (shape.fields if shape is not None else None)
-        frame = self._raw(batch, wanted)
-        return frame if shape is None else _conformed(frame, shape)
+        groups = self._grouped(batch)
+        frames: list[DataFrame] = []
+        if wanted is None:
+            largest = max(groups, key=lambda told: (told is not None, len(groups[told])))
+            frames.append(self._load(batch, groups.pop(largest), None))
+            wanted = TableShape.of(frames[0].schema).fields
+        _check_columns(groups, wanted, batch)
+        frames += [
+            self._load(batch, files, self._fields(batch, told, wanted))
+            for told, files in groups.items()
+        ]
+        target = shape or TableShape(tuple(wanted), frozenset())
+        return reduce(_union, (_conformed(frame, target) for frame in frames))
 
     def _given_fields(self, batch: Batch) -> tuple[StructField, ...] | None:
         from pyspark.sql.types import StructType
@@ -77,54 +87,33 @@ class FileFrames:
         ddl = batch.source.source_config.ddl
         return None if ddl is None else tuple(StructType.fromDDL(ddl).fields)
 
-    def _raw(self, batch: Batch, wanted: Sequence[StructField] | None) -> DataFrame:
-        options = _options(batch)
+    def _fields(
+        self, batch: Batch, told: FileColumns | None, wanted: Sequence[StructField]
+    ) -> Sequence[StructField] | None:
+        """The columns to read a group with; None where the files know better."""
         match batch.source.file_format:
-            case FileFormat.CSV if options["header"].lower() == "true":
-                return self._by_header(batch, wanted, options)
-            case FileFormat.TEXT:
-                return self._load(batch, batch.files, None, options)
-            case file_format if file_format in _SELF_DESCRIBING:
-                given = self._given_fields(batch)
-                return self._load(batch, batch.files, given, options)
+            case FileFormat.CSV if told is not None:
+                by_name = {field.name.lower(): field for field in wanted}
+                return [_renamed(by_name[name.lower()], name) for name, _ in told]
+            case FileFormat.TEXT | FileFormat.PARQUET | FileFormat.ORC | FileFormat.AVRO:
+                return None
             case _:
-                return self._load(batch, batch.files, wanted, options)
+                return wanted
 
-    # --- CSV with a header
-
-    def _by_header(
-        self, batch: Batch, wanted: Sequence[StructField] | None, options: Mapping[str, str]
-    ) -> DataFrame:
-        groups = self._grouped(batch, options)
-        if wanted is None:
-            largest = max(groups, key=lambda header: (header is not None, len(groups[header])))
-            first = self._load(batch, groups.pop(largest), None, options)
-            wanted = tuple(f for f in first.schema.fields if f.name != SOURCE_FILE)
-            frames = [first]
-        else:
-            frames = []
-        _check_headers(groups, wanted, batch)
-        by_name = {field.name.lower(): field for field in wanted}
-        for header, files in groups.items():
-            fields = [_renamed(by_name[n.lower()], n) for n in header] if header else wanted
-            frames.append(self._load(batch, files, fields, {**options, "enforceSchema": "false"}))
-        return reduce(_union, frames)
-
-    def _grouped(
-        self, batch: Batch, options: Mapping[str, str]
-    ) -> dict[Header | None, list[FoundFile]]:
-        lowered = {name.lower(): value for name, value in options.items()}
-        groups: dict[Header | None, list[FoundFile]] = defaultdict(list)
+    def _grouped(self, batch: Batch) -> dict[FileColumns | None, list[FoundFile]]:
+        """Files by the columns that they tell. Raises BadFilesError with all that tell nonsense."""
+        options = {name.lower(): value for name, value in _options(batch).items()}
+        file_format = batch.source.file_format
+        groups: dict[FileColumns | None, list[FoundFile]] = defaultdict(list)
         bad: dict[str, str] = {}
         for file in batch.files:
             try:
-                header = read_header(Path(self._paths.physical(file.path)), lowered)
-            except HeaderError as error:
+                path = Path(self._paths.physical(file.path))
+                groups[read_columns(path, file_format, options)].append(file)
+            except ColumnsUnreadableError as error:
                 bad[file.path] = str(error)
             except OSError as error:
                 bad[file.path] = f"it cannot be read: {error.strerror or error}"
-            else:
-                groups[header].append(file)
         if bad:
             raise BadFilesError(bad)
         return groups
@@ -136,14 +125,14 @@ class FileFrames:
         batch: Batch,
         files: Sequence[FoundFile],
         fields: Sequence[StructField] | None,
-        options: Mapping[str, str],
     ) -> DataFrame:
         from pyspark.sql.types import StructType
 
         reader = self._session().read.format(batch.source.file_format.spark_name)
-        reader = reader.options(**options)
+        reader = reader.options(**_options(batch))
         if fields is not None:
-            reader = reader.schema(StructType([_readable(field) for field in fields]))
+            reader = reader.schema(StructType([_renamed(field, field.name) for field in fields]))
+            reader = reader.option("enforceSchema", "false")
         paths = [_GLOB.sub(r"\\\1", self._paths.physical(file.path)) for file in files]
         frame = reader.load(paths)
         return frame.select("*", self._source_file(frame).alias(SOURCE_FILE))
@@ -171,11 +160,8 @@ def _options(batch: Batch) -> dict[str, str]:
     """Reader options as text; what people wrote wins over the defaults, whatever its case."""
     config = batch.source.source_config
     defaults = dict(_STRICT)
-    match batch.source.file_format:
-        case FileFormat.CSV:
-            defaults |= {"header": "true", "inferSchema": "true"}
-        case FileFormat.PARQUET | FileFormat.ORC:
-            defaults |= {"mergeSchema": "true"}
+    if batch.source.file_format is FileFormat.CSV:
+        defaults |= {"header": "true", "inferSchema": "true"}
     given = {name: _text(value) for name, value in config.options.items()}
     known = {name.lower(): name for name in defaults}
     return defaults | {known.get(name.lower(), name): value for name, value in given.items()}
@@ -185,14 +171,8 @@ def _text(value: Any) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
-def _readable(field: StructField) -> StructField:
-    """A field to read with: NULL is allowed (the table decides), and lengths are not checked."""
-    from pyspark.sql.types import StructField
-
-    return StructField(field.name, field.dataType, nullable=True)
-
-
 def _renamed(field: StructField, name: str) -> StructField:
+    """A field to read with: NULL is allowed (the table decides), and lengths are not checked."""
     from pyspark.sql.types import StructField
 
     return StructField(name, field.dataType, nullable=True)
@@ -202,15 +182,16 @@ def _union(left: DataFrame, right: DataFrame) -> DataFrame:
     return left.unionByName(right, allowMissingColumns=True)
 
 
-def _check_headers(
-    groups: Mapping[Header | None, Sequence[FoundFile]],
+def _check_columns(
+    groups: Mapping[FileColumns | None, Sequence[FoundFile]],
     wanted: Sequence[StructField],
     batch: Batch,
 ) -> None:
+    """Raises BadFilesError with every file that has columns which nobody expects."""
     known = {field.name.lower() for field in wanted}
     bad = {}
-    for header, files in groups.items():
-        extra = [name for name in header or () if name.lower() not in known]
+    for told, files in groups.items():
+        extra = [name for name, _ in told or () if name.lower() not in known]
         if extra:
             reason = _unknown_columns(extra, batch)
             bad.update(dict.fromkeys((file.path for file in files), reason))
@@ -221,7 +202,7 @@ def _check_headers(
 def _unknown_columns(names: Sequence[str], batch: Batch) -> str:
     quoted = ", ".join(repr(name) for name in names)
     noun = "column" if len(names) == 1 else "columns"
-    return f"{noun} {quoted} not expected in {batch.source.target}"
+    return f"{noun} {quoted} unknown to {batch.source.target}"
 
 
 def _check_known(fields: Sequence[StructField], shape: TableShape, batch: Batch) -> None:

@@ -17,6 +17,9 @@ Modules = Annotated[list[str] | None, typer.Argument(help="Names of modules; all
 Param = Annotated[
     list[str] | None, typer.Option("--param", help="Job parameter: name=value. Repeatable.")
 ]
+OnDrift = Annotated[
+    str, typer.Option(help="Jobs that others changed since the last apply: restore or keep.")
+]
 Prune = Annotated[
     str, typer.Option(help="Jobs whose module is gone or inactive: pause, delete or keep.")
 ]
@@ -34,6 +37,7 @@ def plan(
     check: Annotated[
         bool, typer.Option("--check", help="Exit with 1 when anything would change.")
     ] = False,
+    prune: Prune = "pause",
 ) -> None:
     """Show what `apply` would do: recorded against live jobs and tables, field by field.
 
@@ -42,7 +46,7 @@ def plan(
     from lakeflow_meta import operations
 
     session: Session = context.obj
-    found = operations.plan(session.app, modules)
+    found = operations.plan(session.app, modules, prune)
     session.output.result(found.to_dict(), found.lines())
     if found.failed or (check and found.pending):
         raise typer.Exit(1)
@@ -53,6 +57,7 @@ def apply(
     modules: Modules = None,
     start: Annotated[bool, typer.Option("--run", help="Run the modules' jobs afterwards.")] = False,
     prune: Prune = "pause",
+    on_drift: OnDrift = "restore",
 ) -> None:
     """Create and update jobs in place. A second apply does nothing.
 
@@ -60,17 +65,17 @@ def apply(
     """
     session: Session = context.obj
     with watching(session.progress, session.output.err):
-        outcomes = session.app.orchestrator.apply(modules, prune=prune)
-        results = [outcome.to_dict() for outcome in outcomes]
-        names = [o.module for o in outcomes if o.job_id and o.action not in _NOT_RUN]
-        ended = [session.app.orchestrator.run(name) for name in names] if start else []
+        outcomes = session.app.orchestrator.apply(modules, prune=prune, on_drift=on_drift)
+        wanted = [o.module for o in outcomes if start and o.wanted and not o.failed]
+        ended = {name: session.app.orchestrator.run(name) for name in wanted}
+    results = [
+        {**o.to_dict(), **({"run": run_dict(ended[o.module])} if o.module in ended else {})}
+        for o in outcomes
+    ]
     session.output.result(results, _outcome_lines(results))
-    _show_runs(session, ended)
-    if any(outcome.action == "failed" for outcome in outcomes) or _unsuccessful(ended):
+    _show_runs(session, ended.values())
+    if any(outcome.failed for outcome in outcomes) or _unsuccessful(ended.values()):
         raise typer.Exit(1)
-
-
-_NOT_RUN = frozenset({"paused", "deleted", "failed"})
 
 
 def run(

@@ -223,11 +223,6 @@ def _check_modules(reader: _Reader) -> None:
 def _module_findings(
     reader: _Reader, spec: ModuleSpec, tables: Mapping[str, Sequence[str]], targets: set[str]
 ) -> Iterable[Finding]:
-    seen: dict[str, int] = {}
-    for i, source in enumerate(spec.sources):
-        if seen.setdefault(source.source_id, i) != i:
-            message = f"source {source.source_id!r} is given twice in module {spec.module_name!r}"
-            yield Finding(("sources", i, "source_id"), message, "keep one")
     for i, target in enumerate(spec.ddl_targets or ()):
         if target not in targets:
             hint = did_you_mean(target, targets) if targets else "add ddl_scripts/<target>/…"

@@ -71,6 +71,10 @@ _NOT_WRITTEN_YET = {
     "cluster_by": "declare the table with its clustering under tables:",
     "schema_evolution": "files with other columns than the table fail",
 }
+_FORMATS_NOT_READ_YET = {
+    "delta": "a Delta table is not a set of files; read it in a sql task",
+    "avro": "Spark's avro module is no part of the embedded session",
+}
 _REFUSED_OPTIONS = {
     "path": "use path beside options",
     "paths": "use path beside options",
@@ -125,10 +129,10 @@ class SourceConfig(_Strict):
     @classmethod
     def _built(cls, value: Any) -> Any:
         _refuse_unbuilt(value, _NOT_READ_YET)
-        if isinstance(value, dict) and value.get("format") == "delta":
+        given = value.get("format") if isinstance(value, dict) else None
+        if isinstance(given, str) and given in _FORMATS_NOT_READ_YET:
             raise ValueError(
-                "format delta is not ingested by this version: a Delta table is not a set of"
-                " files; read it in a sql task"
+                f"format {given} is not built in this version: {_FORMATS_NOT_READ_YET[given]}"
             )
         return value
 

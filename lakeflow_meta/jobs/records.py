@@ -1,8 +1,9 @@
 """What was applied to which job: rows of ``etl_control_jobs``, and the lease row. Pure.
 
 ``applied_state`` is JSON: ``module`` and ``sources`` as `control.changes.ModuleState` has them
-(fingerprints of what was applied, for the change detector), ``queries`` (task key to the id of the saved query that
-holds its inline SQL), ``paused_from`` (the pause status before a gone module's job was paused).
+(fingerprints of what was applied, for the change detector), ``queries`` (task key to the id of the
+saved query that holds its inline SQL), ``paused_from`` (the pause status before a gone module's
+job was paused).
 """
 
 from __future__ import annotations

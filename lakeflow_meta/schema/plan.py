@@ -19,7 +19,6 @@ from lakeflow_meta.schema.diff import (
     AddColumns,
     AddForeignKey,
     AddPrimaryKey,
-    Change,
     CreateTable,
     EnableFeatures,
     PossibleChange,
@@ -155,24 +154,17 @@ def plan_table(
     changes = compare_table(declared, state, parents)
     verdict = judge(changes, declared, state, capabilities)
     refused = (*verdict.rejections, *rejections)
-    shown = tuple(line for change in _shown(changes, verdict.allowed) for line in lines_of(change))
+    lines = tuple(line for change in verdict.drift for line in lines_of(change))
     statements = () if refused else _all_statements(declared, verdict.allowed, capabilities)
     return TablePlan(
         declared,
         _outlook(created=state is None, refused=bool(refused), work=bool(statements)),
-        shown,
+        lines,
         statements,
         refused,
         verdict.notes,
         None if state is None else state.version,
     )
-
-
-def _shown(changes: tuple[Change, ...], allowed: tuple[PossibleChange, ...]) -> Iterator[Change]:
-    """What is drift: the allowed changes and the impossible ones, without those left alone."""
-    for change in changes:
-        if change in allowed or not isinstance(change, PossibleChange):
-            yield change
 
 
 def _outlook(*, created: bool, refused: bool, work: bool) -> Outlook:

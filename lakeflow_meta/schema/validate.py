@@ -83,11 +83,15 @@ class Rejection:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What may be done, what is refused, and what is left alone on purpose."""
+    """What may be done, what is refused, and what is left alone on purpose.
+
+    ``drift`` holds every difference that is not left alone, refused ones too.
+    """
 
     allowed: tuple[PossibleChange, ...] = ()
     rejections: tuple[Rejection, ...] = ()
     notes: tuple[str, ...] = ()
+    drift: tuple[Change, ...] = ()
 
 
 def judge(
@@ -104,6 +108,7 @@ def judge(
             verdict.allowed + found.allowed,
             verdict.rejections + found.rejections,
             verdict.notes + found.notes,
+            verdict.drift + ((change,) if found.allowed or found.rejections else ()),
         )
     return _with_rename_hint(verdict, changes)
 

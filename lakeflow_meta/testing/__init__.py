@@ -5,7 +5,18 @@ they stand for.
 """
 
 from lakeflow_meta.testing.clock import FixedClock
+from lakeflow_meta.testing.crash import Crash, CrashPoint
 from lakeflow_meta.testing.fake_jobs import Call, FakeJobs, InjectedError
+from lakeflow_meta.testing.fake_queries import FakeQueries
 from lakeflow_meta.testing.fake_store import FakeStore
 
-__all__ = ["Call", "FakeJobs", "FakeStore", "FixedClock", "InjectedError"]
+__all__ = [
+    "Call",
+    "Crash",
+    "CrashPoint",
+    "FakeJobs",
+    "FakeQueries",
+    "FakeStore",
+    "FixedClock",
+    "InjectedError",
+]

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import pyarrow as pa
 
+from lakeflow_meta.control.arrow import arrow_schema
 from lakeflow_meta.control.tables import TableLayout
 from lakeflow_meta.errors import BackendError, NotFoundError
 from lakeflow_meta.names import TableName
@@ -21,16 +22,6 @@ if TYPE_CHECKING:
     from sqlglot import exp
 
 When = Literal["before", "after"]
-
-_ARROW_TYPES = {
-    "STRING": pa.string(),
-    "INT": pa.int32(),
-    "BIGINT": pa.int64(),
-    "DOUBLE": pa.float64(),
-    "BOOLEAN": pa.bool_(),
-    "TIMESTAMP": pa.timestamp("us", "UTC"),
-}
-
 
 @dataclass(slots=True)
 class _Table:
@@ -264,7 +255,7 @@ class _Merge:
 
 
 def _schema(layout: TableLayout) -> pa.Schema:
-    return pa.schema([(column.name, _ARROW_TYPES[column.type]) for column in layout.columns])
+    return arrow_schema(layout)
 
 
 def _checked(table: TableName, found: _Table, row: Row) -> Row:

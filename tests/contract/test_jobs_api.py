@@ -140,6 +140,20 @@ class JobsApiContract:
             pytest.param({"tasks": [task("a", "a")]}, "a -> a", id="self"),
             pytest.param({"tasks": [task("a", job_cluster_key="k")]}, "'k'", id="cluster"),
             pytest.param({"schedule": {}, "continuous": {}}, "continuous", id="two-triggers"),
+            pytest.param({"timeout_seconds": "9"}, "timeout_seconds", id="number"),
+            pytest.param({"tasks": [task("a", max_retries=True)]}, "max_retries", id="task-number"),
+            pytest.param({"tasks": [task("a", depends_on=["b"])]}, "depends_on", id="edge"),
+            pytest.param({"parameters": [{"default": "x"}]}, "name", id="parameter"),
+            pytest.param(
+                {
+                    "tasks": [
+                        task("b"),
+                        task("a", depends_on=[{"task_key": "b", "outcome": "true"}]),
+                    ]
+                },
+                "outcome",
+                id="outcome",
+            ),
             pytest.param({"tags": {"x": object()}}, "JSON", id="not-json"),
         ],
     )

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import Cli
+from cli_process import Cli
 
 
 def test_from_yaml_to_a_plan_without_a_jvm(flights: Cli) -> None:
@@ -17,7 +17,7 @@ def test_from_yaml_to_a_plan_without_a_jvm(flights: Cli) -> None:
     actions = flights.json("plan")["actions"]
     kinds = [(a["kind"], a["action"]) for a in actions]
     assert kinds.count(("job", "create")) == 2
-    assert kinds.count(("script", "run")) == 1
+    assert kinds.count(("ddl_script", "run")) == 1
     assert kinds.count(("table", "create")) == 5
     rows = flights.json("sql", "SELECT module_name, count(*) FROM etl_control GROUP BY 1")["rows"]
     assert {r["module_name"]: r["count(*)"] for r in rows} == {
@@ -97,7 +97,7 @@ BAD = {
     "no script": ("modules:\n  - {module_name: m, ddl_targets: [x]}\n", "no DDL script has target"),
     "table type": (
         "tables:\n  - {table: a.b.c, columns: [{name: x, type: strin}]}\n",
-        "string",
+        "type 'strin' is not known",
     ),
 }
 
@@ -134,7 +134,7 @@ def test_every_problem_of_every_file_is_shown_at_once(cli: Cli) -> None:
         (["--target", "prod", "plan"], "has no settings file"),
         (["--control-table", "nope", "plan"], "write catalog.schema.table"),
         (["changes", "--since", "yesterday"], "is not a time"),
-        (["run", "nothing"], "nothing"),
+        (["run", "nothing"], "load metadata with"),
         (["nonsense"], "No such command"),
         (["sync"], "Missing argument"),
     ],

@@ -54,6 +54,11 @@ RUN_IF = _words(
 # Lists whose entries are merged by this key in an update; every other field is replaced whole.
 MERGED_BY = {"tasks": "task_key", "job_clusters": "job_cluster_key"}
 
+_KEYED = {**MERGED_BY, "parameters": "name", "environments": "environment_key"}
+_INTEGERS = frozenset(
+    {"max_concurrent_runs", "timeout_seconds", "max_retries", "min_retry_interval_millis"}
+)
+
 # "[ 1 .. 100 ] characters ^[\w\-\_]+$" in the reference of jobs/create.
 _TASK_KEY = re.compile(r"[\w-]{1,100}", re.ASCII)
 
@@ -136,8 +141,10 @@ def _check_fields(settings: Settings) -> None:
             raise _refused(_unknown(name, JOB_FIELDS))
         if value is None:
             raise _refused(f"{name} is null; leave it out, or name it in fields_to_remove")
-    for name, key in MERGED_BY.items():
+    for name, key in _KEYED.items():
         _check_keyed_list(settings.get(name, []), name, key)
+    for name in _INTEGERS & settings.keys():
+        _check_integer(settings, name, "")
     for task in settings.get("tasks", []):
         _check_task(task)
 
@@ -153,6 +160,12 @@ def _check_keyed_list(entries: Any, name: str, key: str) -> None:
         raise _refused(f"{name} holds {key} {repeated[0]!r} more than once")
 
 
+def _check_integer(document: Settings, name: str, where: str) -> None:
+    value = document[name]
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise _refused(f"{where}{name} is {value!r}; it is a whole number")
+
+
 def _check_task(task: Settings) -> None:
     key = task["task_key"]
     if not _TASK_KEY.fullmatch(key):
@@ -164,6 +177,9 @@ def _check_task(task: Settings) -> None:
     if len(types) != 1:
         found = ", ".join(types) or "none"
         raise _refused(f"task {key!r} needs exactly one field that says what it runs; has {found}")
+    _check_keyed_list(task.get("depends_on", []), f"task {key!r}: depends_on", "task_key")
+    for name in _INTEGERS & task.keys():
+        _check_integer(task, name, f"task {key!r}: ")
     if task.get("run_if", "ALL_SUCCESS") not in RUN_IF:
         raise _refused(f"task {key!r}: {_unknown(task['run_if'], RUN_IF, 'run_if value')}")
 

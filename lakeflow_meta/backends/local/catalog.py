@@ -253,7 +253,5 @@ def analysis_error(condition: str, message: str) -> Exception:
     """An error as Spark itself would raise it."""
     from pyspark.errors import AnalysisException
 
-    error: Exception = AnalysisException(
-        f"[{condition}] {message}.", errorClass=condition, messageParameters={}
-    )
+    error: Exception = AnalysisException(f"{message}.", errorClass=condition, messageParameters={})
     return error

@@ -16,7 +16,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from lakeflow_meta.backends.local.runtime import Java, delta_jars, spark_home
+from lakeflow_meta.backends.local.runtime import Check, Java, delta_jars, spark_home
 
 logger = logging.getLogger(__name__)
 
@@ -73,3 +73,10 @@ def _train(cache: Path, work: Path, draft: Path) -> str:
     except (OSError, subprocess.TimeoutExpired) as error:
         return str(error)
     return "" if answer.returncode == 0 else answer.stderr.strip()[-500:]
+
+
+def check(cache: Path, java: Java) -> Check:
+    """For `doctor`. A missing archive is no fault: the first session makes it."""
+    archive = archive_path(cache, java)
+    detail = str(archive) if archive.is_file() else "not made yet; the first session makes it"
+    return Check("class archive", True, detail)

@@ -65,8 +65,8 @@ _SPARK_NAME = re.compile(
 def _database(schema: SchemaName) -> str:
     catalog, name = schema.catalog, schema.schema
     plain = f"{catalog}__{name}"
-    if _UNAMBIGUOUS.fullmatch(catalog) and _PLAIN.fullmatch(name):
-        if not _DIGEST_ENDING.fullmatch(plain):
-            return plain
+    readable = _UNAMBIGUOUS.fullmatch(catalog) and _PLAIN.fullmatch(name)
+    if readable and not _DIGEST_ENDING.fullmatch(plain):
+        return plain
     digest = hashlib.sha256(str(schema).encode()).hexdigest()[:12]
     return re.sub(r"[^a-z0-9]", "_", plain) + "__x" + digest

@@ -33,7 +33,7 @@ class Statements:
     """The door for SQL texts: ``sql`` as users know it, with three-level names."""
 
     def __init__(self, catalog: LocalCatalog) -> None:
-        self._catalog = catalog
+        self.catalog = catalog
         self._warehouse = catalog.warehouse
         self.schemas = SchemaStatements(catalog)
 
@@ -43,7 +43,7 @@ class Statements:
         command = c.read_command(items(text))
         match command:
             case c.Other():
-                return ask(self._catalog.rewrite(session, text))
+                return ask(self.catalog.rewrite(session, text))
             case c.Script():
                 return self._script(session, text, ask)
             case c.UseCatalog() | c.UseSchema():
@@ -74,7 +74,7 @@ class Statements:
             case c.RenameTable():
                 return self._rename(session, text, ask, command)
             case c.Describe():
-                return self._described(session, ask(self._catalog.rewrite(session, text)))
+                return self._described(session, ask(self.catalog.rewrite(session, text)))
             case _:
                 assert_never(command)
 
@@ -86,28 +86,28 @@ class Statements:
                 f"the local catalog takes no {', '.join(refused)} inside BEGIN … END;"
                 " run it as a statement of its own"
             )
-        return ask(self._catalog.rewrite(session, text))
+        return ask(self.catalog.rewrite(session, text))
 
     # --- tables
 
     def _create_table(
         self, session: SparkSession, text: str, ask: Ask, command: c.CreateTable
     ) -> DataFrame:
-        answer = ask(self._catalog.rewrite(session, text))
+        answer = ask(self.catalog.rewrite(session, text))
         self.settle(session, command.table)
         return answer
 
     def settle(self, session: SparkSession, name: Parts) -> None:
         """Note a table that Spark has just made: take it over, or note where it lies."""
-        table = self._catalog.table_of(session, name)
+        table = self.catalog.table_of(session, name)
         if table is None:
             return
-        if self._warehouse.identity(table) is None and self._catalog.spark.has(session, table):
+        if self._warehouse.identity(table) is None and self.catalog.spark.has(session, table):
             self._note_elsewhere(session, table)
-        self._catalog.ensure(session, table)
+        self.catalog.ensure(session, table)
 
     def _note_elsewhere(self, session: SparkSession, table: TableName) -> None:
-        spark = self._catalog.spark
+        spark = self.catalog.spark
         spark.own(session, table)
         found = spark.find(session, table)
         if found.provider == "delta":
@@ -120,13 +120,13 @@ class Statements:
     ) -> DataFrame:
         relation = self._lasting(session, command.relation)
         if relation is None or self._warehouse.identity(relation) is None:
-            return ask(self._catalog.rewrite(session, text))
-        if not self._catalog.knows(relation) and self._is_of_kind(relation, command):
+            return ask(self.catalog.rewrite(session, text))
+        if not self.catalog.knows(relation) and self._is_of_kind(relation, command):
             answer = self.schemas.nothing(session)
         else:
-            answer = ask(self._catalog.rewrite(session, text))
+            answer = ask(self.catalog.rewrite(session, text))
         self._warehouse.drop_table(relation)
-        self._catalog.forget(session, relation)
+        self.catalog.forget(session, relation)
         return answer
 
     def _is_of_kind(self, relation: TableName, command: c.DropRelation) -> bool:
@@ -134,26 +134,26 @@ class Statements:
 
     def _lasting(self, session: SparkSession, name: Parts) -> TableName | None:
         """The table or view that is meant; None where a temporary view has the name."""
-        if len(name) == 1 and self._catalog.spark.is_temporary_view(session, name[0]):
+        if len(name) == 1 and self.catalog.spark.is_temporary_view(session, name[0]):
             return None
-        return self._catalog.table_of(session, name)
+        return self.catalog.table_of(session, name)
 
     def _rename(
         self, session: SparkSession, text: str, ask: Ask, command: c.RenameTable
     ) -> DataFrame:
         """Spark checks it and renames its entry; then the directory gets its name, at once."""
         table = self._lasting(session, command.table)
-        answer = ask(self._catalog.rewrite(session, text))
+        answer = ask(self.catalog.rewrite(session, text))
         if table is not None:
             new = self._renamed(session, table, command.new)
-            self._catalog.forget(session, new)
-            self._catalog.forget(session, table)
+            self.catalog.forget(session, new)
+            self.catalog.forget(session, table)
             self._warehouse.rename_table(table, new)
         return answer
 
     def _renamed(self, session: SparkSession, table: TableName, new: Parts) -> TableName:
         """A new name of one part stays in the table's schema."""
-        meant = self._catalog.table_of(session, new) if len(new) > 1 else None
+        meant = self.catalog.table_of(session, new) if len(new) > 1 else None
         return meant or SchemaName(table.catalog, table.schema).table(new[-1])
 
     # --- views
@@ -162,15 +162,15 @@ class Statements:
         self, session: SparkSession, text: str, ask: Ask, command: c.CreateView
     ) -> DataFrame:
         """Kept as its text, with the schema that was current."""
-        view = self._catalog.table_of(session, command.view)
+        view = self.catalog.table_of(session, command.view)
         replaces = view if command.replaces else None
-        answer = ask(self._catalog.rewrite(session, text, replaces))
+        answer = ask(self.catalog.rewrite(session, text, replaces))
         if view is None or (command.if_not_exists and self._warehouse.identity(view) is not None):
             return answer
-        current = self._catalog.current_schema(session)
+        current = self.catalog.current_schema(session)
         note = {"view": [text], "current": [current.catalog, current.schema]}
         self._warehouse.write_note(view, note)
-        self._catalog.trust(view)
+        self.catalog.trust(view)
         return answer
 
     def _alter_view(
@@ -180,11 +180,11 @@ class Statements:
         if command.renames:
             raise ConfigError("the local catalog cannot rename a view; create it anew")
         view = self._lasting(session, command.view)
-        answer = ask(self._catalog.rewrite(session, text))
+        answer = ask(self.catalog.rewrite(session, text))
         if view is not None:
             note = self._warehouse.note(view)
             self._warehouse.write_note(view, {**note, "view": [*note["view"], text]})
-            self._catalog.trust(view)
+            self.catalog.trust(view)
         return answer
 
     # --- answers
@@ -193,7 +193,7 @@ class Statements:
         """The same rows with the names that people know in every text."""
         rows = answer.collect()
         databases = [row[1] for row in rows if row[0] in _DATABASE_ROWS]
-        schema = self._catalog.names.schema(databases[0]) if databases else None
+        schema = self.catalog.names.schema(databases[0]) if databases else None
         restored = [tuple(self._restored(row, value, schema) for value in row) for row in rows]
         if restored == [tuple(row) for row in rows]:
             return answer
@@ -205,7 +205,7 @@ class Statements:
                 return schema.catalog
             if row[0] in _DATABASE_ROWS:
                 return schema.schema
-        return self._catalog.names.restore(value) if isinstance(value, str) else value
+        return self.catalog.names.restore(value) if isinstance(value, str) else value
 
 
 _CATALOG_ROWS = {"Catalog", "Catalog Name"}

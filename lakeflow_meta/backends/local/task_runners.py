@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO, assert_never
 
+from lakeflow_meta.backends.local import launcher as launcher_program
 from lakeflow_meta.backends.local import wheel_entry
 from lakeflow_meta.backends.local.job_store import QueryStore
 from lakeflow_meta.backends.local.notebook_cells import (
@@ -77,10 +78,10 @@ class TaskRunners:
         found = list(needs.problems)
         try:
             self._look(work)
+            if not isinstance(work, OwnTask):
+                found.extend(self._missing_libraries(needs))
         except (ConfigError, NotFoundError, TaskFailedError) as error:
             found.append(str(error))
-        if not isinstance(work, OwnTask):
-            found.extend(self._missing_libraries(needs))
         if isinstance(work, Wheel) and not needs.wheels and not _is_installed(work.package):
             found.append(f"package {work.package} is not installed in {sys.executable}")
         return found
@@ -147,8 +148,9 @@ class TaskRunners:
     ) -> None:
         """Run a program in a session of its own; stopping ends it and all that it has started."""
         output.flush()
+        launcher = [sys.executable, "-IS", launcher_program.__file__, str(os.getpid())]
         process = subprocess.Popen(
-            command,
+            [*launcher, *command],
             cwd=self.paths.project_root,
             env=self._process_environment(needs),
             stdin=subprocess.DEVNULL,

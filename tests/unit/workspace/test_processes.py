@@ -104,6 +104,24 @@ def test_a_killed_process_that_nobody_has_waited_for_counts_as_ended(bench: Benc
     process.communicate()
 
 
+def test_the_programs_of_a_killed_process_end_with_it(bench: Bench) -> None:
+    marker = bench.project / "marker"
+    program = f"import time; time.sleep(1.5); open({str(marker)!r}, 'w')"
+    (bench.project / "slow.py").write_text(program)
+    code = """
+tasks = [{"task_key": "a", "spark_python_task": {"python_file": "slow.py"}}]
+run_id = workspace.run_job(workspace.create_job({"tasks": tasks}), {})
+time.sleep(0.7)
+say(run_id)
+"""
+    with running(bench, code) as process:
+        (run_id,) = numbers(process)
+        process.kill()
+    time.sleep(1.5)
+    assert bench.workspace.get_run(run_id).state is S.FAILED
+    assert not marker.exists()
+
+
 def test_a_run_of_another_process_can_be_followed_and_cancelled(bench: Bench) -> None:
     with running(bench, LONG_RUN + "say(workspace.follow_run(run_id).state)") as process:
         _, run_id = numbers(process)

@@ -11,7 +11,7 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
-from conftest import Cli
+from cli_process import Cli
 from deltalake import DeltaTable
 
 pytestmark = pytest.mark.spark
@@ -33,7 +33,7 @@ def shop(cli: Cli) -> Cli:
     return cli
 
 
-def test_a_new_project_runs_and_only_new_files_are_read_again_spark(shop: Cli) -> None:
+def test_a_new_project_runs_and_only_new_files_are_read_again(shop: Cli) -> None:
     shop.ok("sync", "metadata")
     shop.ok("apply", "--run")
     assert table(shop, "shop.bronze.orders").num_rows == 3
@@ -77,7 +77,7 @@ modules:
 """
 
 
-def test_a_failing_task_skips_what_needs_it_and_its_log_is_named_spark(cli: Cli) -> None:
+def test_a_failing_task_skips_what_needs_it_and_its_log_is_named(cli: Cli) -> None:
     cli.write("m.yml", FAILING)
     cli.ok("sync", "m.yml")
     cli.ok("apply")
@@ -99,7 +99,7 @@ def test_a_failing_task_skips_what_needs_it_and_its_log_is_named_spark(cli: Cli)
     assert "nowhere" in log
 
 
-def test_a_killed_run_is_completed_by_the_next_exactly_once_spark(shop: Cli) -> None:
+def test_a_killed_run_is_completed_by_the_next_exactly_once(shop: Cli) -> None:
     for day in range(1, 29):
         rows = "".join(f"{day * 1000 + n},2025-03-{day:02},1.50\n" for n in range(200))
         shop.write(f"landing/orders/2025-03-{day:02}.csv", f"order_id,ordered_on,amount\n{rows}")
@@ -128,7 +128,7 @@ def test_a_killed_run_is_completed_by_the_next_exactly_once_spark(shop: Cli) -> 
     assert first["state"] == "failed"
 
 
-def test_missing_java_is_one_sentence_and_the_control_plane_does_without_spark(shop: Cli) -> None:
+def test_missing_java_is_one_sentence_and_the_control_plane_does_without(shop: Cli) -> None:
     bare = {"PATH": "/nonexistent", "JAVA_HOME": ""}
     assert shop.run("sync", "metadata", **bare).returncode == 0
     assert shop.run("apply", **bare).returncode == 0

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import Cli
+from cli_process import Cli
 
 pytestmark = pytest.mark.spark
 
@@ -30,7 +30,7 @@ def demo(flights: Cli) -> str:
     return done.stdout
 
 
-def test_the_demo_runs_twice_and_the_second_time_changes_nothing_spark(flights: Cli) -> None:
+def test_the_demo_runs_twice_and_the_second_time_changes_nothing(flights: Cli) -> None:
     first = demo(flights)
     assert "336,776 flights, each exactly once" in first
     assert "the same job" in first

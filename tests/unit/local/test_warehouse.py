@@ -1,0 +1,107 @@
+from pathlib import Path
+
+import pytest
+
+from lakeflow_meta.backends.local.warehouse import (
+    SchemaName,
+    Warehouse,
+    checked_table,
+    table_or_none,
+)
+from lakeflow_meta.errors import ConfigError
+
+SILVER = SchemaName("main", "silver")
+
+
+@pytest.fixture
+def warehouse(tmp_path: Path) -> Warehouse:
+    found = Warehouse(tmp_path / "warehouse")
+    found.create_schema(SILVER)
+    return found
+
+
+def make_table(warehouse: Warehouse, name: str) -> Path:
+    log = warehouse.table_path(SILVER.table(name)) / "_delta_log"
+    log.mkdir(parents=True)
+    return log
+
+
+def test_the_directory_is_the_catalog(warehouse: Warehouse) -> None:
+    make_table(warehouse, "orders")
+    warehouse.write_note(SILVER.table("v"), {"view": ["CREATE VIEW v AS SELECT 1"]})
+    warehouse.write_note(SILVER.table("outside"), {"location": "/data/x"})
+    warehouse.schema_path(SILVER).joinpath("no_table").mkdir()
+
+    assert warehouse.catalogs() == ["main"]
+    assert warehouse.schemas("main") == ["silver"]
+    assert warehouse.tables(SILVER) == ["orders", "outside"]
+    assert warehouse.views(SILVER) == ["v"]
+    assert warehouse.relations(SILVER) == ["orders", "outside", "v"]
+    assert warehouse.is_view(SILVER.table("v"))
+    assert not warehouse.is_view(SILVER.table("orders"))
+
+
+def test_an_empty_place_has_nothing(tmp_path: Path) -> None:
+    nowhere = Warehouse(tmp_path / "nowhere")
+    assert nowhere.catalogs() == []
+    assert nowhere.tables(SILVER) == []
+    assert not nowhere.has_schema(SILVER)
+    assert nowhere.identity(SILVER.table("t")) is None
+
+
+def test_a_dropped_table_leaves_nothing_behind(warehouse: Warehouse) -> None:
+    make_table(warehouse, "orders").joinpath("0.json").write_text("{}")
+    warehouse.drop_table(SILVER.table("orders"))
+    assert list(warehouse.schema_path(SILVER).iterdir()) == []
+    assert warehouse.catalogs() == ["main"]
+    assert [p.name for p in warehouse.root.iterdir()] == ["main"]
+
+
+def test_dropping_what_is_not_there_does_nothing(warehouse: Warehouse) -> None:
+    warehouse.drop_table(SILVER.table("orders"))
+    warehouse.drop_schema(SchemaName("main", "gold"))
+
+
+def test_a_table_made_anew_has_another_identity(warehouse: Warehouse) -> None:
+    make_table(warehouse, "orders")
+    first = warehouse.identity(SILVER.table("orders"))
+    make_table(warehouse, "other")  # so that the file system does not give the same number again
+    warehouse.drop_table(SILVER.table("orders"))
+    make_table(warehouse, "another")
+    make_table(warehouse, "orders")
+    assert first is not None
+    assert warehouse.identity(SILVER.table("orders")) != first
+
+
+def test_a_changed_view_has_another_identity(warehouse: Warehouse) -> None:
+    view = SILVER.table("v")
+    warehouse.write_note(view, {"view": ["a"]})
+    first = warehouse.identity(view)
+    warehouse.write_note(view, {"view": ["a"]})
+    assert warehouse.identity(view) != first
+
+
+def test_a_rename_moves_the_directory_and_never_over_another(warehouse: Warehouse) -> None:
+    make_table(warehouse, "orders")
+    make_table(warehouse, "sales")
+    with pytest.raises(ConfigError, match=r"main\.silver\.sales exists already"):
+        warehouse.rename_table(SILVER.table("orders"), SILVER.table("sales"))
+    warehouse.rename_table(SILVER.table("orders"), SILVER.table("bookings"))
+    assert warehouse.tables(SILVER) == ["bookings", "sales"]
+
+
+@pytest.mark.parametrize("bad", ["..", "a/b", "", ".", "a.b", "a\n", "x" * 256])
+def test_a_name_cannot_lead_out_of_the_warehouse(bad: str) -> None:
+    for parts in ((bad, "s", "t"), ("c", bad, "t"), ("c", "s", bad)):
+        with pytest.raises(ConfigError):
+            checked_table(*parts)
+        assert table_or_none(*parts) is None
+
+
+def test_names_are_kept_in_lower_case() -> None:
+    assert str(checked_table("Main", "SILVER", "Orders")) == "main.silver.orders"
+
+
+def test_the_own_folder_is_no_table(warehouse: Warehouse) -> None:
+    with pytest.raises(ConfigError, match="_lakeflow"):
+        checked_table("main", "silver", "_lakeflow")
