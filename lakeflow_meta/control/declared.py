@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -74,6 +74,8 @@ class MetadataFile(_Strict):
     ddl_scripts: list[DdlScriptSpec] = []
 
 
+SCRIPT_FOLDER = "ddl_scripts"
+
 _LATER_ROOTS = {
     "jobs": "write modules: (module_name, job_config, sources)",
     "extracts": "remove it",
@@ -117,7 +119,7 @@ class _Reader:
     places: dict[tuple[str, str], _Place] = field(default_factory=dict)
     modules: list[tuple[_Place, ModuleSpec]] = field(default_factory=list)
     tables: list[tuple[_Place, TableSpec]] = field(default_factory=list)
-    scripts: list[Script] = field(default_factory=list)
+    scripts: dict[str, str] = field(default_factory=dict)
 
     def once(self, kind: str, name: str, place: _Place) -> bool:
         """Whether this is the first declaration of the name."""
@@ -148,65 +150,103 @@ def read_declared(
     values = {**defaults, **variables}
     for file, text in texts.items():
         _read_file(reader, read_document(file, text, values))
-    found, findings = read_scripts(script_texts)
-    reader.problems += [Problem(str(f.path[0]), 1, 1, "", f.message, f.hint) for f in findings]
-    reader.scripts += found
-    _check_modules(reader)
+    scripts = _read_scripts(reader, script_texts)
+    _check_modules(reader, {script.target for script in scripts})
     return Declared(
         sources=tuple(row for _, spec in reader.modules for row in _source_rows(spec)),
         modules=tuple(_module_row(spec) for _, spec in reader.modules),
         tables=tuple(spec.row() for _, spec in reader.tables),
-        ddl_scripts=tuple(_script_rows(reader.scripts)),
+        ddl_scripts=tuple({**script.row(), "is_active": None} for script in scripts),
         problems=tuple(sorted(set(reader.problems))),
     )
 
 
 def _read_file(reader: _Reader, document: Document) -> None:
     reader.problems += document.problems
-    if document.value is None:
-        if not document.problems:
-            finding = Finding((), "the file is empty", "declare modules: or tables:")
-            reader.problems.append(document.problem(finding))
-        return
-    spec = _parse(reader, document)
-    if spec is None:
-        return
-    for i, module in enumerate(spec.modules):
-        place = _Place(document, ("modules", i))
-        if reader.once("module", module.module_name, place):
-            reader.modules.append((place, module))
-    for i, table in enumerate(spec.tables):
-        place = _Place(document, ("tables", i))
-        if reader.once("table", table.full_name, place):
-            reader.tables.append((place, table))
-    for i, script in enumerate(spec.ddl_scripts):
-        place = _Place(document, ("ddl_scripts", i))
-        name = f"{script.target}/{script.release}/{script.file}"
-        found, findings = read_scripts({name: script.body})
-        reader.problems += [place.problem(Finding((), f.message, f.hint)) for f in findings]
-        if reader.once("script", name, place):
-            reader.scripts += found
-
-
-def _parse(reader: _Reader, document: Document) -> MetadataFile | None:
     value = document.value
     if not isinstance(value, dict):
-        finding = Finding((), "the file is not a mapping", "declare modules: or tables:")
-        reader.problems.append(document.problem(finding))
-        return None
+        if not document.problems:
+            what = "empty" if value is None else "not a mapping"
+            finding = Finding((), f"the file is {what}", "declare modules: or tables:")
+            reader.problems.append(document.problem(finding))
+        return
+    _read_root(reader, document, value)
+    for place, module in _read_list(reader, document, "modules", ModuleSpec):
+        if reader.once("module", module.module_name, place):
+            reader.modules.append((place, module))
+    for place, table in _read_list(reader, document, "tables", TableSpec):
+        if reader.once("table", table.full_name, place):
+            reader.tables.append((place, table))
+    for place, script in _read_list(reader, document, "ddl_scripts", DdlScriptSpec):
+        name = f"{script.target}/{script.release}/{script.file}"
+        if reader.once("script", name, place):
+            reader.scripts[name] = script.body
+
+
+def _read_root(reader: _Reader, document: Document, value: Mapping[str, Any]) -> None:
+    """The keys of the file, and everything that is not a list of declarations."""
     for key in sorted(_LATER_ROOTS.keys() & value.keys()):
         finding = Finding((key,), f"{key}: is not read by this version", _LATER_ROOTS[key])
         reader.problems.append(document.problem(finding))
-    known = {key: item for key, item in value.items() if key not in _LATER_ROOTS}
+    lists = {key for key in _LISTS if isinstance(value.get(key), list)}
+    rest = {k: v for k, v in value.items() if k not in lists and k not in _LATER_ROOTS}
     try:
-        return MetadataFile.model_validate(known)
+        MetadataFile.model_validate(rest)
     except ValidationError as error:
         findings = validation_findings(error, MetadataFile)
         reader.problems += [document.problem(finding) for finding in findings]
-        return None
 
 
-def _check_modules(reader: _Reader) -> None:
+_LISTS = ("modules", "tables", "ddl_scripts")
+_Spec = TypeVar("_Spec", bound=BaseModel)
+
+
+def _read_list(
+    reader: _Reader, document: Document, key: str, model: type[_Spec]
+) -> Iterable[tuple[_Place, _Spec]]:
+    """The declarations that can be read, one by one: a wrong one does not hide the others."""
+    items = document.value.get(key)
+    for i, item in enumerate(items if isinstance(items, list) else ()):
+        place = _Place(document, (key, i))
+        try:
+            yield place, model.model_validate(item)
+        except ValidationError as error:
+            findings = [*validation_findings(error, model), *_file_source_findings(item)]
+            reader.problems += [place.problem(finding) for finding in findings]
+
+
+def _file_source_findings(item: Any) -> Iterable[Finding]:
+    """What is wrong with the file sources of a module that cannot be read as a whole."""
+    sources = item.get("sources") if isinstance(item, dict) else None
+    for i, value in enumerate(sources if isinstance(sources, list) else ()):
+        try:
+            source = _source("", SourceSpec.model_validate(value))
+        except ValidationError:
+            continue
+        if is_file_source(source):
+            for finding in check_file_source(source.source_config, source.target_config):
+                yield finding.under("sources", i)
+
+
+def _read_scripts(reader: _Reader, files: Mapping[str, str]) -> list[Script]:
+    """Scripts of files and of YAML together: their numbers must fit."""
+    for name in sorted(files.keys() & reader.scripts.keys()):
+        message = f"script {name!r} is also a file of {SCRIPT_FOLDER}/"
+        place = reader.places["script", name.lower()]
+        reader.problems.append(place.problem(Finding((), message, "keep one")))
+    scripts, findings = read_scripts({**files, **reader.scripts})
+    for finding in findings:
+        name = str(finding.path[0])
+        written = reader.places.get(("script", name.lower()))
+        reader.problems.append(
+            written.problem(Finding((), finding.message, finding.hint))
+            if written
+            else Problem(f"{SCRIPT_FOLDER}/{name}", 1, 1, "", finding.message, finding.hint)
+        )
+    return scripts
+
+
+def _check_modules(reader: _Reader, targets: set[str]) -> None:
     """What the job builder and the ingestor would refuse later is found now."""
     tables_by_module: dict[str, list[str]] = {}
     for place, table in reader.tables:
@@ -214,7 +254,6 @@ def _check_modules(reader: _Reader) -> None:
         if table.module and ("module", table.module.lower()) not in reader.places:
             message = f"module {table.module!r} is not declared"
             reader.problems.append(place.problem(Finding(("module",), message)))
-    targets = {script.target for script in reader.scripts}
     for place, spec in reader.modules:
         found = list(_module_findings(reader, spec, tables_by_module, targets))
         reader.problems += [place.problem(finding) for finding in found]
@@ -283,8 +322,3 @@ def _module_row(spec: ModuleSpec) -> Row:
     targets = tuple(spec.ddl_targets or ())
     module = Module(spec.module_name, spec.job_config, spec.description, targets)
     return {**module_row(module), "is_active": spec.is_active}
-
-
-def _script_rows(scripts: Iterable[Script]) -> Iterable[Row]:
-    for script in scripts:
-        yield {**script.row(), "is_active": None}

@@ -6,9 +6,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from lakeflow_meta.control.declared import SCRIPT_FOLDER
 from lakeflow_meta.errors import Problem, SpecError
 
-SCRIPT_FOLDER = "ddl_scripts"
 _YAML = {".yml", ".yaml"}
 
 

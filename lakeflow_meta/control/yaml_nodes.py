@@ -25,8 +25,8 @@ try:
 except ImportError:  # PyYAML without libyaml: the same results, slower
     from yaml import SafeLoader as _Loader  # type: ignore[assignment]  # same interface
 
-_MAX_VALUES = 5_000_000
-"""Aliases can blow a small file up; no honest metadata file comes near this."""
+_ALIAS_GROWTH = 100
+"""Every value takes a character. Aliases may repeat values, but not blow a small file up."""
 
 _STR, _MERGE = "tag:yaml.org,2002:str", "tag:yaml.org,2002:merge"
 _PLAIN_TAGS = {f"tag:yaml.org,2002:{name}" for name in ("null", "bool", "int", "float")}
@@ -69,11 +69,11 @@ def read_document(file: str, text: str, variables: Mapping[str, Any]) -> Documen
         return Document(file, None, (Problem(file, 1, 1, "", f"this is not YAML: {reason}"),))
     if root is None:
         return Document(file, None)
-    builder = _Builder(file, variables)
+    builder = _Builder(file, variables, _ALIAS_GROWTH * len(text))
     try:
         value = builder.build(root, ())
     except RecursionError:
-        builder.report(root, (), "the file is nested too deeply")
+        builder.report(root, (), "the file is nested too deeply, or its aliases repeat too much")
         value = None
     return Document(file, value, tuple(builder.problems), root)
 
@@ -100,10 +100,10 @@ class _AnyVariable(dict[str, Any]):
 class _Builder:
     """Builds the value of a node tree, collecting problems on the way."""
 
-    def __init__(self, file: str, variables: Mapping[str, Any]) -> None:
+    def __init__(self, file: str, variables: Mapping[str, Any], most: int) -> None:
         self._file = file
         self._variables = variables
-        self._count = 0
+        self._left = most
         self.problems: list[Problem] = []
 
     def report(self, node: yaml.Node, path: Path, message: str, hint: str = "") -> None:
@@ -113,8 +113,8 @@ class _Builder:
         )
 
     def build(self, node: yaml.Node, path: Path) -> Any:
-        self._count += 1
-        if self._count > _MAX_VALUES:
+        self._left -= 1
+        if self._left < 0:
             raise RecursionError
         if isinstance(node, yaml.ScalarNode):
             return self._scalar(node, path)

@@ -13,7 +13,6 @@ from deltalake import DeltaTable
 from pyspark.sql import SparkSession
 
 from lakeflow_meta.backends.deltars import DeltaRsStore
-from lakeflow_meta.backends.local.session import EmbeddedSpark
 from lakeflow_meta.backends.local_files import LocalFiles
 from lakeflow_meta.backends.processes import may_be_alive, process_name
 from lakeflow_meta.backends.spark_loader import SparkLoader
@@ -104,8 +103,9 @@ class Site:
 
 
 @pytest.fixture
-def site(tmp_path: Path, spark: SparkSession, embedded: EmbeddedSpark, schema: str) -> Site:
-    return Site(tmp_path, spark, embedded._home / "warehouse", f"{schema}.people")
+def site(tmp_path: Path, spark: SparkSession, schema: str) -> Site:
+    default = Path(spark.conf.get("spark.sql.warehouse.dir").removeprefix("file:"))
+    return Site(tmp_path, spark, default.parents[1], f"{schema}.people")
 
 
 def test_many_small_files_become_one_transaction_with_exact_counts(site: Site) -> None:

@@ -48,10 +48,11 @@ class SparkNames:
         return _SPARK_NAME.sub(self._restored, text)
 
     def _restored(self, match: re.Match[str]) -> str:
-        catalog, database = match["catalog"], match["quoted"] or match["plain"]
-        schema = self._seen.get(database.lower())
-        if schema is None or (catalog is None and database == SPARK_DEFAULT):
-            return match.group()
+        database = (match["quoted"] or match["plain"]).lower()
+        schema = self._seen.get(database)
+        qualified = match["catalog"] or (match["quoted"] and match["dot"])
+        if schema is None or (database == SPARK_DEFAULT and not qualified):
+            return match.group()  # the word "default" means many things
         if match["quoted"]:
             return f"{ident(schema.catalog)}.{ident(schema.schema)}"
         return str(schema)
@@ -59,6 +60,7 @@ class SparkNames:
 
 _SPARK_NAME = re.compile(
     r"(?P<catalog>`spark_catalog`\.|\bspark_catalog\.)?(?:`(?P<quoted>\w+)`|\b(?P<plain>\w+)\b)"
+    r"(?=(?P<dot>\.)?)"
 )
 
 

@@ -44,8 +44,12 @@ class SchemaName:
 
 def checked_table(catalog: str, schema: str, name: str) -> TableName:
     """The name in lower case, fit to be a path below the warehouse. Raises ConfigError."""
-    quoted = ".".join(ident(part.lower()) for part in (catalog, schema, name) if part)
-    return TableName.parse(quoted)
+    if not (catalog and schema and name):
+        raise ConfigError("a name has at least one character")
+    table = TableName.parse(".".join(ident(part.lower()) for part in (catalog, schema, name)))
+    if _NOTES in (table.catalog, table.schema, table.name):
+        raise ConfigError(f"{_NOTES} is kept for the workspace itself; take another name")
+    return table
 
 
 def table_or_none(catalog: str, schema: str, name: str) -> TableName | None:

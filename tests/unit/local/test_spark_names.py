@@ -44,6 +44,7 @@ def test_messages_show_the_names_that_people_know() -> None:
     )
     assert names.restore("`spark_catalog`.`main__silver`") == "`main`.`silver`"
     assert names.restore("spark_catalog.default.t") == "main.default.t"
+    assert names.restore("`default`.`t`") == "`main`.`default`.`t`"
 
 
 def test_other_words_of_a_message_stay() -> None:
