@@ -215,7 +215,7 @@ def _position(root: yaml.Node | None, path: Path) -> tuple[int, int]:
         if step is None:
             break
         node, mark = step
-    return (mark.line + 1, mark.column + 1) if mark is not None else (0, 0)
+    return (mark.line + 1, mark.column + 1) if mark is not None else (1, 1)
 
 
 def _child(node: yaml.Node | None, part: str | int) -> tuple[yaml.Node, Any] | None:

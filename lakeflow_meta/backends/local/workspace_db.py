@@ -74,10 +74,14 @@ _BUSY = frozenset({"SQLITE_BUSY", "SQLITE_BUSY_SNAPSHOT", "SQLITE_LOCKED", "SQLI
 
 
 class WorkspaceDb:
-    """The open file. Raises ConfigError when a newer version of this package wrote it."""
+    """The open file. Raises ConfigError when it cannot be made, or a newer version wrote it."""
 
     def __init__(self, path: Path) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            hint = "give write permission, or choose another place with --home"
+            raise ConfigError(f"{path.parent} cannot be made: {error.strerror}; {hint}") from error
         self._path = path
         self._lock = threading.RLock()
         with _translated(path):
