@@ -12,6 +12,7 @@ from lakeflow_meta.errors import (
     ConfigError,
     LakeflowMetaError,
     NotFoundError,
+    RunFailedError,
     SpecError,
     SyncFailedError,
 )
@@ -202,6 +203,15 @@ class IngestReport:
         """Whether a file or a whole source failed."""
         return bool(self.errors) or any(r.failed for r in self.results.values())
 
+    def raise_failures(self) -> None:
+        """Raise RunFailedError, which carries this report, when anything failed."""
+        failures = [
+            *(f"{name}: {f.path}: {f.reason}" for name, r in self.results.items() for f in r.failures),
+            *(f"{name}: {error}" for name, error in self.errors.items()),
+        ]
+        if failures:
+            raise RunFailedError(_titled(failures), self)
+
     def to_dict(self) -> dict[str, Any]:
         """The JSON result of ``ingest``."""
         results = self.results.values()
@@ -225,6 +235,12 @@ class IngestReport:
             )
             yield from (f"  ✗ {f.path}: {f.reason}" for f in r.failures)
         yield from (f"✗ {name}: {error}" for name, error in self.errors.items())
+
+
+def _titled(failures: Sequence[str]) -> str:
+    """One line for one failure, else a count and the first."""
+    first = failures[0].splitlines()[0]
+    return first if len(failures) == 1 else f"{len(failures)} failures, first: {first}"
 
 
 def _source_dict(result: IngestResult) -> dict[str, Any]:

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import reduce
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote
 
 from lakeflow_meta.backends.file_columns import ColumnsUnreadableError, FileColumns, read_columns
 from lakeflow_meta.errors import BackendError
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame, SparkSession
     from pyspark.sql.types import StructField, StructType
 
+_PLAIN = re.compile(r"[A-Za-z0-9/._~-]*")
 _GLOB = re.compile(r"([\\*?\[\]{}])")
 _STRICT = {"mode": "FAILFAST", "ignoreCorruptFiles": "false", "ignoreMissingFiles": "false"}
 _MADE_BY_THE_TABLE = ("CURRENT_DEFAULT", "delta.generationExpression", "delta.identity.start")
@@ -58,8 +60,9 @@ class FileFrames:
         self._paths = paths
 
     def read(self, batch: Batch, shape: TableShape | None) -> DataFrame:
-        """The rows of the batch's files in the columns of the table, and ``_source_file``.
+        """The rows of the batch's files in the columns of the table, and each file's URI.
 
+        The URI is in ``_source_file``, for `known_path` to make a path of it.
         ``shape`` None: there is no table yet, and the columns are those of the declared schema,
         or inferred. Raises BadFilesError, ColumnsError, and errors of Spark's.
         """
@@ -79,7 +82,7 @@ class FileFrames:
             for told, files in groups.items()
         ]
         target = shape or TableShape(tuple(wanted), frozenset())
-        return reduce(_union, (_conformed(frame, target) for frame in frames))
+        return reduce(_union, (conformed(frame, target) for frame in frames))
 
     def _given_fields(self, batch: Batch) -> tuple[StructField, ...] | None:
         from pyspark.sql.types import StructType
@@ -135,25 +138,33 @@ class FileFrames:
             reader = reader.option("enforceSchema", "false")
         paths = [_GLOB.sub(r"\\\1", self._paths.physical(file.path)) for file in files]
         frame = reader.load(paths)
-        return frame.select("*", self._source_file(frame).alias(SOURCE_FILE))
-
-    def _source_file(self, frame: DataFrame) -> Column:
-        """The file's path as the ledger knows it.
-
-        Spark gives it as a URI, in which a plus sign stands for itself.
-        """
-        from pyspark.sql import functions as F  # noqa: N812 - Spark's own usage
-
         uri = frame.metadataColumn("_metadata").getField("file_path")
-        decoded = F.url_decode(F.replace(uri, F.lit("+"), F.lit("%2B")))
-        path = F.regexp_replace(decoded, "^file:/+", "/")
-        volumes = self._paths.volumes
-        if volumes is None:
-            return path
-        inside = F.concat(
-            F.lit(VOLUMES), F.substring(path, F.lit(len(volumes) + 1), F.length(path))
-        )
-        return F.when(F.startswith(path, F.lit(volumes + "/")), inside).otherwise(path)
+        return frame.select("*", uri.alias(SOURCE_FILE))
+
+
+def known_path(uri: Column, batch: Batch, paths: PathMap) -> Column:
+    """The path that the ledger knows, from the URI that Spark gives for every row.
+
+    In a URI a plus sign stands for itself. Decoding costs as much as reading a row, so it is left
+    out where no name needs it.
+    """
+    from pyspark.sql import functions as F  # noqa: N812 - Spark's own usage
+
+    path = F.substring(uri, F.locate("/", uri), F.length(uri))
+    physical = [paths.physical(name) for name in batch.paths]
+    if not all(_PLAIN.fullmatch(name) for name in physical):
+        path = F.url_decode(F.replace(path, F.lit("+"), F.lit("%2B")))
+    volumes = paths.volumes
+    if volumes is None or not all(name.startswith(volumes + "/") for name in physical):
+        return path
+    return F.concat(F.lit(VOLUMES), F.substring(path, F.lit(len(volumes) + 1), F.length(path)))
+
+
+def paths_by_uri(uris: Iterable[str], batch: Batch, paths: PathMap) -> dict[str, str]:
+    """The same for a few URIs, here."""
+    known = {paths.physical(name): name for name in batch.paths}
+    decoded = {uri: unquote(uri[uri.find("/") :]) for uri in uris}
+    return {uri: known[path] for uri, path in decoded.items() if path in known}
 
 
 def _options(batch: Batch) -> dict[str, str]:
@@ -218,7 +229,7 @@ def _check_known(fields: Sequence[StructField], shape: TableShape, batch: Batch)
 # --------------------------------------------------------------------------- the table's columns
 
 
-def _conformed(frame: DataFrame, shape: TableShape) -> DataFrame:
+def conformed(frame: DataFrame, shape: TableShape) -> DataFrame:
     """The frame in the names, types and order of the table."""
     present = {field.name.lower(): field for field in frame.schema.fields}
     source_file = present.pop(SOURCE_FILE)

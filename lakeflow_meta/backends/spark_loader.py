@@ -8,7 +8,7 @@ skips a transaction that it has without a word.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -18,7 +18,14 @@ from uuid import uuid4
 from lakeflow_meta.backends.delta_commits import BatchCommit, DeltaCommits, Locate
 from lakeflow_meta.backends.spark import translate
 from lakeflow_meta.backends.spark_faults import read_fault
-from lakeflow_meta.backends.spark_frames import ColumnsError, FileFrames, TableShape
+from lakeflow_meta.backends.spark_frames import (
+    ColumnsError,
+    FileFrames,
+    TableShape,
+    conformed,
+    known_path,
+    paths_by_uri,
+)
 from lakeflow_meta.errors import BackendError, LakeflowMetaError
 from lakeflow_meta.ingest.batch import (
     BATCH_ID,
@@ -156,10 +163,10 @@ class SparkLoader:
         frame = self._frames.read(batch, shape)
         if shape is None:
             shape = self._create(batch, frame)
-            frame = self._frames.read(batch, shape)
+            frame = conformed(frame, shape)
         attempt = uuid4().hex
-        counting = _Counting(batch.paths)
-        written = _with_metadata(counting.attach(frame), batch, _chosen_columns(batch, shape))
+        counting = _Counting(batch, self._paths)
+        written = self._with_metadata(counting.attach(frame), batch, shape)
         writer = self._packed(written, batch).write.format("delta").mode("append")
         writer = writer.option("txnAppId", batch.id.app_id).option("txnVersion", batch.id.version)
         writer = writer.option("userMetadata", batch.commit_note(attempt))
@@ -175,11 +182,24 @@ class SparkLoader:
 
     def _create(self, batch: Batch, frame: DataFrame) -> TableShape:
         """Make the table, empty: Delta keeps no note in a commit that creates and fills one."""
-        schema = _nullable(_with_metadata(frame, batch, _chosen_columns(batch, None)).schema)
+        schema = _nullable(self._with_metadata(frame, batch, None).schema)
         name = qualified(batch.source.target)
         nothing = self._session.createDataFrame([], schema)
         nothing.write.format("delta").mode("ignore").saveAsTable(name)
         return TableShape.of(self._session.table(name).schema)
+
+    def _with_metadata(self, frame: DataFrame, batch: Batch, shape: TableShape | None) -> DataFrame:
+        from pyspark.sql import functions as F  # noqa: N812 - Spark's own usage
+
+        columns = _chosen_columns(batch, shape)
+        values = {
+            SOURCE_FILE: known_path(frame[SOURCE_FILE], batch, self._paths),
+            INGESTED_AT: F.lit(batch.ingested_at).cast("timestamp"),
+            BATCH_ID: F.lit(str(batch.id)),
+        }
+        data = [frame[ident(name)] for name in frame.columns if name != SOURCE_FILE]
+        ours = [values[name].alias(name) for name in METADATA_COLUMNS if name in columns]
+        return frame.select(*data, *ours)
 
     def _packed(self, frame: DataFrame, batch: Batch) -> DataFrame:
         """Few partitions for many small files: as many tasks, and files in the table, as useful."""
@@ -253,10 +273,11 @@ class _Counting:
     it may keep more items than there are files; that it did is checked by the sum.
     """
 
-    def __init__(self, paths: Sequence[str]) -> None:
+    def __init__(self, batch: Batch, paths: PathMap) -> None:
         from pyspark.sql import Observation
 
-        self._paths = tuple(paths)
+        self._batch = batch
+        self._paths = paths
         self._observation: Observation = Observation(uuid4().hex)
 
     def attach(self, frame: DataFrame) -> DataFrame:
@@ -264,8 +285,9 @@ class _Counting:
         from pyspark.sql import functions as F  # noqa: N812 - Spark's own usage
 
         metrics = [F.count(F.lit(1)).alias("rows")]
-        if len(self._paths) > 1:
-            kept = F.lit(min(_MOST_COUNTED, max(1000, 2 * len(self._paths))))
+        files = len(self._batch.files)
+        if files > 1:
+            kept = F.lit(min(_MOST_COUNTED, max(1000, 2 * files)))
             metrics.append(F.call_function("approx_top_k", SOURCE_FILE, kept, kept).alias("files"))
         return frame.observe(self._observation, *metrics)
 
@@ -273,14 +295,17 @@ class _Counting:
         """Rows by file. Only after a commit: metrics of a write that was skipped never come."""
         metrics = self._observation.get
         total = metrics["rows"]
-        if len(self._paths) == 1:
-            counted = {self._paths[0]: total}
+        paths = self._batch.paths
+        if len(paths) == 1:
+            counted = {paths[0]: total}
         else:
-            counted = {item["item"]: item["count"] for item in metrics["files"] or ()}
-        rows = {path: counted.get(path, 0) for path in self._paths}
+            by_uri = {item["item"]: item["count"] for item in metrics["files"] or ()}
+            names = paths_by_uri(by_uri, self._batch, self._paths)
+            counted = {path: by_uri[uri] for uri, path in names.items()}
+        rows = {path: counted.get(path, 0) for path in paths}
         if sum(rows.values()) != total or commit.rows not in (None, total):
             logger.warning("rows of batch %s could not be counted by file", commit.batch_id)
-            return BatchCounts(dict.fromkeys(self._paths))
+            return BatchCounts(dict.fromkeys(paths))
         return BatchCounts(rows)
 
 
@@ -305,19 +330,6 @@ def _chosen_columns(batch: Batch, shape: TableShape | None) -> frozenset[str]:
             code="MISSING_METADATA_COLUMNS",
         )
     return present
-
-
-def _with_metadata(frame: DataFrame, batch: Batch, columns: frozenset[str]) -> DataFrame:
-    from pyspark.sql import functions as F  # noqa: N812 - Spark's own usage
-
-    values = {
-        SOURCE_FILE: frame[SOURCE_FILE],
-        INGESTED_AT: F.lit(batch.ingested_at).cast("timestamp"),
-        BATCH_ID: F.lit(str(batch.id)),
-    }
-    data = [frame[ident(name)] for name in frame.columns if name != SOURCE_FILE]
-    ours = [values[name].alias(name) for name in METADATA_COLUMNS if name in columns]
-    return frame.select(*data, *ours)
 
 
 def _nullable(schema: StructType) -> StructType:

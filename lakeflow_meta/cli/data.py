@@ -51,8 +51,7 @@ def ingest(
     with watching(session.progress, session.output.err):
         report = operations.ingest(session.app, sources, module)
     session.output.result(report.to_dict(), report.lines())
-    if report.has_failures:
-        raise typer.Exit(1)
+    report.raise_failures()
 
 
 def _show_ledger(session: Session) -> None:
@@ -98,8 +97,7 @@ def tables_sync(context: typer.Context, names: Names = None, module: Module = No
     with watching(session.progress, session.output.err):
         report = operations.sync_tables(session.app, names, module)
     session.output.result(report.to_dict(), [report.text()])
-    if report.has_failures:
-        raise typer.Exit(1)
+    report.raise_failures()
 
 
 def tables_show(context: typer.Context, names: Names = None) -> None:
@@ -136,8 +134,7 @@ def ddl_run(
     with watching(session.progress, session.output.err):
         report = session.app.script_runner.run(targets, dry_run=dry_run)
     session.output.result(report.to_dict(), report.lines())
-    if report.has_failures:
-        raise typer.Exit(1)
+    report.raise_failures()
 
 
 def ddl_log(context: typer.Context, targets: Targets = None) -> None:

@@ -95,7 +95,7 @@ def run(arguments: list[str], session: Session | None = None) -> int:
 
 def report_error(output: Output, error: LakeflowMetaError) -> None:
     """Print an error for people, or with ``--json`` as the result."""
-    if not output.as_json:
+    if not output.as_json or output.has_result:
         output.message(f"error: {error}")
         return
     value: dict[str, Any] = {"error": {"type": type(error).__name__, "message": str(error)}}
@@ -113,9 +113,9 @@ def problem_dict(problem: Any) -> dict[str, Any]:
 def run_inside(app: App, parameters: list[str], output: TextIO) -> None:
     """Run a command as a task of a job: with the parts that this process has, into ``output``.
 
-    Raises BackendError when the command fails; what it printed says why.
+    Raises what the command raises, and BackendError when it ends with another exit code than 0.
     """
     session = Session(Output(out=output, err=output), shared=app)
-    code = run(parameters, session)
-    if code:
+    code: Any = cli(parameters, standalone_mode=False, obj=session)
+    if isinstance(code, int) and code:
         raise BackendError(f"lakeflow-meta {shlex.join(parameters)} ended with exit code {code}")

@@ -26,9 +26,12 @@ class Output:
     as_json: bool = False
     out: TextIO = field(default_factory=lambda: sys.stdout)
     err: TextIO = field(default_factory=lambda: sys.stderr)
+    has_result: bool = False
+    """Whether a result was printed; an error after it is no result of its own."""
 
     def result(self, value: Any, lines: Iterable[str] = ()) -> None:
         """Print the result: ``value`` with ``--json``, else ``lines``."""
+        self.has_result = True
         if self.as_json:
             self.line(json.dumps(value, default=_json_value, ensure_ascii=False, indent=2))
             return

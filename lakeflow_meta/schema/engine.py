@@ -16,7 +16,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 
-from lakeflow_meta.errors import BackendError, SyncFailedError
+from lakeflow_meta.errors import BackendError
 from lakeflow_meta.names import TableName
 from lakeflow_meta.ports import Clock, SqlSession, TableReader, utc_now
 from lakeflow_meta.progress import Event, Progress, StepState, silent
@@ -80,8 +80,8 @@ class SchemaEngine:
         for outcome in report:
             if not outcome.plan.has_work:
                 self._tell(outcome)
-        if report.has_failures and not dry_run:
-            raise SyncFailedError(report.text(), report)
+        if not dry_run:
+            report.raise_failures()
         return report
 
     def _survey(self, registry: Registry) -> tuple[SchemaPlan, ReferencedColumns]:

@@ -9,6 +9,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
+from lakeflow_meta.errors import SyncFailedError
 from lakeflow_meta.names import TableName
 from lakeflow_meta.schema.plan import Outlook, SchemaPlan, TablePlan
 
@@ -100,6 +101,13 @@ class SyncReport:
     def failures(self) -> tuple[TableOutcome, ...]:
         """The tables that failed or were skipped."""
         return tuple(outcome for outcome in self.outcomes if outcome.status.bad)
+
+    def raise_failures(self) -> None:
+        """Raise SyncFailedError, which carries this report, when a table failed."""
+        if self.has_failures:
+            reasons = [o.error or str(o.plan.rejections[0]) for o in self.failures[:1] if o.error or o.plan.rejections]
+            title = f"{len(self.failures)} of {len(self.outcomes)} tables failed"
+            raise SyncFailedError(": ".join([title, *reasons]), self)
 
     def counts(self) -> dict[str, int]:
         """How many tables came out how."""

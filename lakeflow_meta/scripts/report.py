@@ -147,8 +147,12 @@ class ScriptsReport:
 
     def raise_failures(self) -> None:
         """Raise RunFailedError with this report when a target failed."""
-        if self.has_failures:
-            raise RunFailedError("\n".join(self.lines()), self)
+        failed = [target for target in self.targets if target.status is TargetStatus.FAILED]
+        if failed:
+            reasons = [o.error for target in failed for o in target.outcomes if o.error]
+            reason = (reasons or [failed[0].error])[0].splitlines()[0]
+            title = f"{len(failed)} of {len(self.targets)} targets failed"
+            raise RunFailedError(f"{title}: {failed[0].target}: {reason}", self)
 
     def lines(self) -> Iterator[str]:
         """For people: every target, then a total."""

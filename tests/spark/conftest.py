@@ -20,14 +20,16 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if SPARK_FIXTURES & set(getattr(item, "fixturenames", ())):
             item.add_marker(pytest.mark.spark)
+            # pyspark leaves the socket of every collect() to the garbage collector
+            item.add_marker(pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning"))
 
 
 @pytest.fixture(scope="session")
 def embedded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedSpark]:
-    """The one embedded session of the run; its home is a temporary directory."""
+    """The one embedded session of the run; its home has a name that needs care."""
     given = os.environ.get("LAKEFLOW_META_CACHE")
     cache = Path(given) if given else default_cache()
-    home = tmp_path_factory.mktemp("home")
+    home = tmp_path_factory.mktemp("home of ünits")
     engine = EmbeddedSpark(home, cache=cache, catalogs=("main", "testcat"))
     yield engine
     engine.stop()

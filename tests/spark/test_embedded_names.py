@@ -152,7 +152,9 @@ def test_use_makes_short_names_work_in_one_session_only(
     session.sql(f"USE {schema}")
     assert session.sql("SELECT a FROM t").first()[0] == "ours"
     assert session.table("t").first()[0] == "ours"
-    assert session.sql(f"SELECT {schema.split('.')[1]}.t.a FROM {schema.split('.')[1]}.t").first()[0]
+    assert session.sql(f"SELECT {schema.split('.')[1]}.t.a FROM {schema.split('.')[1]}.t").first()[
+        0
+    ]
     assert session.catalog.currentDatabase() == schema.split(".")[1]
     session.sql("USE CATALOG testcat")
     assert session.sql("SELECT current_catalog(), current_schema()").first()[:2] == (

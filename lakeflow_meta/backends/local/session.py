@@ -85,6 +85,16 @@ class EmbeddedSpark:
         self._session: SparkSession | None = None
 
     @property
+    def warehouse(self) -> Path:
+        """Where the tables lie: ``<warehouse>/<catalog>/<schema>/<table>``."""
+        return self._home / "warehouse"
+
+    @property
+    def uses_archive(self) -> bool:
+        """Whether the class archive is made and used."""
+        return self._archive
+
+    @property
     def started(self) -> bool:
         """Whether the JVM runs."""
         return self._session is not None
@@ -138,7 +148,7 @@ class EmbeddedSpark:
         began = time.monotonic()
         self._report("start", "spark", StepState.STARTED)
         session = jvm.launch(self._settings(), self._home / "logs" / "spark.log")
-        attach(session, self._home / "warehouse", self._catalogs)
+        attach(session, self.warehouse, self._catalogs)
         self._report("start", "spark", StepState.DONE, f"{time.monotonic() - began:.1f} s")
         return session
 
@@ -147,7 +157,7 @@ class EmbeddedSpark:
 
     def _settings(self) -> dict[str, str]:
         classpath = os.pathsep.join(str(jar) for jar in runtime.delta_jars(self._cache))
-        default_schema = self._home / "warehouse" / self._catalogs[0] / "default"
+        default_schema = self.warehouse / self._catalogs[0] / "default"
         return {
             **TUNED,
             "spark.driver.extraClassPath": classpath,

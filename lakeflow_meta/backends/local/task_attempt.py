@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TextIO
 
 from lakeflow_meta.backends.local.task_output import captured
+from lakeflow_meta.errors import LakeflowMetaError
 
 _SHORT = 300
 
@@ -143,7 +144,10 @@ class Attempt:
     def _failed(self, error: BaseException, output: TextIO) -> AttemptResult:
         if isinstance(error, SystemExit) and error.code in {None, 0}:
             return AttemptResult()
-        output.write("".join(traceback.format_exception(error)))
+        if isinstance(error, LakeflowMetaError):
+            output.write(f"error: {error}\n")
+        else:
+            output.write("".join(traceback.format_exception(error)))
         return AttemptResult(short_error(error), stopped=self.stop.requested)
 
 
@@ -152,7 +156,8 @@ def short_error(error: BaseException) -> str:
     text = str(error).strip()
     first = text.splitlines()[0] if text else ""
     name = type(error).__name__
-    line = first if isinstance(error, TaskFailedError) else f"{name}: {first}" if first else name
+    told = isinstance(error, TaskFailedError | LakeflowMetaError)
+    line = first if told else f"{name}: {first}" if first else name
     return line if len(line) <= _SHORT else line[: _SHORT - 1] + "…"
 
 

@@ -95,6 +95,15 @@ def test_the_run_of_a_killed_process_is_found_failed_and_the_job_runs_again(benc
     assert again.state is S.SUCCESS
 
 
+def test_a_run_that_died_does_not_keep_its_job_from_running(bench: Bench) -> None:
+    bench.commands["forever"] = bench.commands["ok"]
+    with running(bench, LONG_RUN + "workspace.follow_run(run_id)") as process:
+        job_id, _ = numbers(process)
+        process.kill()
+    again = bench.workspace.run_job(job_id, {})
+    assert bench.workspace.follow_run(again).state is S.SUCCESS
+
+
 def test_a_killed_process_that_nobody_has_waited_for_counts_as_ended(bench: Bench) -> None:
     process = start(bench, LONG_RUN + "workspace.follow_run(run_id)")
     _, run_id = numbers(process)
