@@ -213,6 +213,14 @@ def _read_list(
         except ValidationError as error:
             findings = [*validation_findings(error, model), *_file_source_findings(item)]
             reader.problems += [place.problem(finding) for finding in findings]
+            _note_name(reader, item, place)
+
+
+def _note_name(reader: _Reader, item: Any, place: _Place) -> None:
+    """A module that cannot be read is declared all the same: what names it is no problem."""
+    name = item.get("module_name") if isinstance(item, dict) else None
+    if isinstance(name, str):
+        reader.places.setdefault(("module", name.lower()), place)
 
 
 def _file_source_findings(item: Any) -> Iterable[Finding]:

@@ -86,7 +86,7 @@ def run_second_process(embedded: EmbeddedSpark, schema: str) -> dict[str, object
         timeout=180,
         check=False,
     )
-    assert done.stderr == "", "nothing of the JVM's is printed"
+    assert not done.stderr, done.stderr
     seen: dict[str, object] = json.loads(done.stdout)
     wait_until_gone(Path(f"/proc/{seen['jvm']}"))
     return seen

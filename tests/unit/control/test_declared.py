@@ -54,6 +54,12 @@ def test_a_table_of_an_undeclared_module_is_a_problem() -> None:
     assert messages(found) == ["a.yml:2: module 'nope' is not declared"]
 
 
+def test_a_table_of_a_module_that_cannot_be_read_is_not_a_second_problem() -> None:
+    text = "tables:\n  - {table: a.b.c, module: m, columns: {x: int}}\n"
+    found = read(a=text + "modules:\n  - {module_name: m, sorces: []}\n")
+    assert messages(found) == ["a.yml:4: unknown key 'sorces'"]
+
+
 def test_files_that_tasks_name_must_be_there() -> None:
     text = MODULE.format(name="x") + (
         "    sources:\n"

@@ -1,0 +1,119 @@
+"""What people may declare of a file source, and what is refused."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from lakeflow_meta.control.rows import Source
+from lakeflow_meta.errors import SpecError
+from lakeflow_meta.ingest.source import FileFormat, FileSource, is_file_source
+
+CONFIG = {"path": "data/in", "format": "csv"}
+TARGET = {"table": "main.raw.people"}
+
+
+def refused(config: dict[str, Any], target: dict[str, Any] | None = None) -> str:
+    with pytest.raises(SpecError) as caught:
+        FileSource.parse("m/s", config, target or TARGET)
+    return str(caught.value)
+
+
+def test_the_target_is_one_name_or_three_parts() -> None:
+    parts = {"catalog": "main", "schema": "raw", "table": "people"}
+    for target in (TARGET, parts):
+        assert str(FileSource.parse("m/s", CONFIG, target).target) == "main.raw.people"
+    assert "catalog, schema and table" in refused(CONFIG, {"table": "people", "catalog": "main"})
+    assert "2 part(s)" in refused(CONFIG, {"table": "raw.people"})
+
+
+@pytest.mark.parametrize(
+    ("config", "expected"),
+    [
+        ({"path": "in", "glob": "*.csv.gz"}, FileFormat.CSV),
+        ({"path": "in/day.ndjson"}, FileFormat.JSONL),
+        ({"path": "in/*.PARQUET"}, FileFormat.PARQUET),
+        ({"path": "in/notes.txt"}, FileFormat.TEXT),
+    ],
+)
+def test_the_format_may_be_told_by_a_name(config: dict[str, Any], expected: FileFormat) -> None:
+    assert FileSource.parse("m/s", config, TARGET).file_format is expected
+
+
+def test_a_format_that_nothing_tells_is_missing() -> None:
+    assert "format is missing" in refused({"path": "in"})
+
+
+def test_every_problem_of_both_columns_is_told_at_once() -> None:
+    text = refused({"path": "in", "formt": "csv"}, {"tabel": "main.raw.people"})
+    assert "did you mean format?" in text
+    assert "did you mean table?" in text
+
+
+@pytest.mark.parametrize(
+    ("config", "target", "named"),
+    [
+        ({"schema_evolution": "rescue"}, {}, "schema_evolution"),
+        ({"on_change": "skip"}, {}, "on_change"),
+        ({"format": "delta"}, {}, "delta"),
+        ({"format": "avro"}, {}, "avro"),
+        ({}, {"write_mode": "merge"}, "write_mode merge"),
+        ({}, {"write_mode": "overwrite"}, "write_mode overwrite"),
+        ({}, {"merge_keys": ["id"]}, "merge_keys"),
+    ],
+)
+def test_what_is_not_built_is_refused_by_name(
+    config: dict[str, Any], target: dict[str, Any], named: str
+) -> None:
+    text = refused({**CONFIG, **config}, {**TARGET, **target})
+    assert named in text
+    assert "not built in this version" in text
+
+
+@pytest.mark.parametrize("option", ["ignoreCorruptFiles", "pathGlobFilter", "BASEPATH"])
+def test_options_that_lose_files_or_have_a_key_of_their_own_are_refused(option: str) -> None:
+    assert option in refused({**CONFIG, "options": {option: "x"}})
+
+
+def test_a_mistyped_reader_option_is_found_and_an_unknown_one_is_left_to_spark() -> None:
+    assert "did you mean delimiter?" in refused({**CONFIG, "options": {"delimeter": ";"}})
+    kept = FileSource.parse("m/s", {**CONFIG, "options": {"someNewOption": 1}}, TARGET)
+    assert kept.source_config.options == {"someNewOption": 1}
+
+
+def test_json_lines_are_never_read_as_one_document() -> None:
+    config = {"path": "in", "format": "jsonl", "options": {"multiLine": True}}
+    assert "multiLine" in refused(config)
+
+
+def test_xml_needs_its_row_element() -> None:
+    assert "rowTag" in refused({"path": "in", "format": "xml"})
+
+
+def row(**changes: Any) -> Source:
+    return Source(**{"module_name": "m", "source_id": "s", "source_type": "file", **changes})
+
+
+@pytest.mark.parametrize(
+    ("source", "expected"),
+    [
+        (row(), True),
+        (row(source_type="csv"), True),
+        (row(source_type="sql"), False),
+        (row(transformation_config={"timeout_seconds": 60}), True),
+        (row(transformation_config={"task_type": "notebook"}), False),
+        (row(transformation_config={"notebook_path": "x.py"}), False),
+        (row(source_type="sql", transformation_config={"task_type": "ingest"}), True),
+    ],
+)
+def test_the_ingestor_serves_file_sources_without_another_task(
+    source: Source, expected: bool
+) -> None:
+    assert is_file_source(source) is expected
+
+
+def test_a_source_type_may_name_the_format() -> None:
+    source = row(source_type="csv", source_config={"path": "in"}, target_config=TARGET)
+    assert FileSource.of(source).file_format is FileFormat.CSV
+    assert FileSource.of(source).name == "m/s"
