@@ -14,8 +14,6 @@ from lakeflow_meta.control.changes import (
     active_states,
     detect,
 )
-from lakeflow_meta.control.declared import Declared
-from lakeflow_meta.control.export import export_yaml
 from lakeflow_meta.control.rows import Module, Recorded, read_recorded
 from lakeflow_meta.control.sync import SyncReport, TableSync, compare
 from lakeflow_meta.control.tables import (
@@ -32,6 +30,7 @@ from lakeflow_meta.errors import ConfigError, ConflictError, NotFoundError, Prob
 from lakeflow_meta.ports import Clock, ControlStore, Row, utc_now
 
 if TYPE_CHECKING:
+    from lakeflow_meta.control.declared import Declared
     from lakeflow_meta.control.statements import Insert, Statement
 
 _JSON_COLUMNS = ("source_config", "target_config", "transformation_config", "job_config")
@@ -217,6 +216,8 @@ class MetadataManager:
 
     def export(self) -> str:
         """The recorded state as YAML: the same bytes each time, and loading it gives it back."""
+        from lakeflow_meta.control.export import export_yaml
+
         return export_yaml(
             sources=self._rows(SOURCES),
             modules=self._rows(MODULES),

@@ -48,8 +48,9 @@ class Ledger:
         try:
             return self._read(version)
         except NotFoundError:
-            if version is not None or not self._store.ensure(self._table, FILES):
+            if version is not None:
                 raise
+            self._store.ensure(self._table, FILES)
             return self._read(None)
 
     def _read(self, version: int | None) -> Snapshot:

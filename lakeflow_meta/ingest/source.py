@@ -140,7 +140,10 @@ class SourceConfig(_Strict):
     def _whole(self) -> SourceConfig:
         for name in self.options:
             _check_option(name)
-        if self.file_format is FileFormat.XML and "rowtag" not in map(str.lower, self.options):
+        given = {name.lower(): value for name, value in self.options.items()}
+        if self.file_format is FileFormat.JSONL and str(given.get("multiline")).lower() == "true":
+            raise ValueError("format jsonl has one document a line; multiLine reads only the first")
+        if self.file_format is FileFormat.XML and "rowtag" not in given:
             raise ValueError("format xml needs options: {rowTag: …}, the element of one row")
         return self
 

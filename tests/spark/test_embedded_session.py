@@ -54,8 +54,8 @@ def test_another_process_sees_everything_and_what_it_does_is_seen_here(
     spark.sql(f"CREATE TABLE {schema}.t AS SELECT 1 AS a")
     spark.sql(f"CREATE TABLE {schema}.dropped AS SELECT 1 AS a")
     spark.sql(f"CREATE TABLE {schema}.anew AS SELECT 1 AS a")
-    spark.sql(f"CREATE TABLE {schema}.elsewhere (a INT) LOCATION '{tmp_path / 'data'}'")
-    spark.sql(f"CREATE TABLE {schema}.as_csv (a INT) USING csv LOCATION '{tmp_path / 'csv'}'")
+    spark.sql(f"CREATE TABLE {schema}.elsewhere (a INT) LOCATION '{tmp_path / 'a b'}'")
+    spark.sql(f"CREATE TABLE {schema}.as_csv (a INT) USING csv LOCATION '{tmp_path / 'c d'}'")
     spark.sql(f"INSERT INTO {schema}.elsewhere VALUES (2)")
     spark.sql(f"INSERT INTO {schema}.as_csv VALUES (5)")
     spark.sql(f"USE {schema}")
@@ -133,6 +133,17 @@ def test_a_directory_name_is_only_ever_a_name(embedded: EmbeddedSpark, spark: Sp
         assert place.is_dir()
     finally:
         shutil.rmtree(embedded.warehouse / "we`ird")
+
+
+def test_a_table_whose_data_is_gone_is_an_error_and_nothing_is_made_in_its_place(
+    embedded: EmbeddedSpark, spark: SparkSession, schema: str, tmp_path: Path
+) -> None:
+    note = embedded.warehouse.joinpath(*schema.split("."), "_lakeflow", "t.json")
+    note.parent.mkdir()
+    note.write_text(json.dumps({"location": str(tmp_path / "gone")}))
+    with pytest.raises(NotFoundError):
+        SparkSqlSession(spark).execute(f"SELECT * FROM {schema}.t")
+    assert not (tmp_path / "gone").exists()
 
 
 def test_there_is_one_session_whoever_asks_first(embedded: EmbeddedSpark) -> None:

@@ -140,6 +140,8 @@ class SchemaStatements:
         if not command.is_comment:
             raise ConfigError("the local catalog has no ALTER SCHEMA; it has COMMENT ON SCHEMA")
         answer = self._run_renamed(session, text, command.use, schema)
+        place = self._warehouse.schema_path(schema)
+        self._catalog.spark.place_again(session, schema, place)
         self._note_comment(session, schema)
         return answer
 

@@ -1,13 +1,13 @@
 """What Spark's session catalog holds, and changing it, for one embedded Spark.
 
-Three things have no public door: whether a table is there without an error, its type, and making a
-managed table an external one. They go through the session's internal catalog; a test holds them.
+Some things have no public door: whether a table is there without an error, its type, making a
+managed table an external one. They go through the session's internal catalog; the tests hold them.
 """
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -34,6 +34,10 @@ class Found:
     location: str
 
 
+_NEVER_MAKE_A_TABLE = "spark.databricks.delta.createEmptySchemaTable.enabled"
+"""Off, registering a place without a Delta log fails instead of making an empty table there."""
+
+
 class SparkTables:
     """Registers and forgets. No file is ever written or deleted here."""
 
@@ -48,6 +52,7 @@ class SparkTables:
         with self._lock:
             if self._clerk is None:
                 self._clerk = session.newSession()
+                self._clerk.conf.set(_NEVER_MAKE_A_TABLE, "false")
             return self._clerk
 
     # --- schemas
@@ -73,6 +78,13 @@ class SparkTables:
         """Make a database current in a session."""
         session._jsparkSession.catalog().setCurrentDatabase(database)  # noqa: SLF001 - unwrapped
 
+    def place_again(self, session: SparkSession, schema: SchemaName, place: Path) -> None:
+        """Set a schema's directory. Spark's COMMENT ON escapes the one it had once too often."""
+        catalog = self._catalog(session)
+        found = catalog.getDatabaseMetadata(self._names.database(schema))
+        uri = session._jvm.org.apache.hadoop.fs.Path(str(place)).toUri()  # noqa: SLF001 - see above
+        catalog.alterDatabase(_copied(found, {2: uri}))
+
     def comment_of(self, session: SparkSession, schema: SchemaName) -> str:
         """The comment of a schema; empty where it has none."""
         catalog = session._jsparkSession.catalog()  # noqa: SLF001 - unwrapped
@@ -94,8 +106,12 @@ class SparkTables:
             is_view=is_view,
             is_managed=kind == "MANAGED",
             provider=str(provider.get()).lower() if provider.isDefined() else "",
-            location="" if is_view else str(found.location().toString()),
+            location="" if is_view else self._path(session, found.location()),
         )
+
+    def _path(self, session: SparkSession, uri: Any) -> str:
+        """A place as LOCATION takes it: a URI's ``%20`` would be escaped once more."""
+        return str(session._jvm.org.apache.hadoop.fs.Path(uri).toString())  # noqa: SLF001 - see above
 
     def is_temporary_view(self, session: SparkSession, name: str) -> bool:
         """Whether a name of one part is a temporary view in this session."""
@@ -127,9 +143,7 @@ class SparkTables:
         catalog = self._catalog(session)
         found = catalog.getTableMetadata(self._identifier(session, table))
         kinds = session._jvm.org.apache.spark.sql.catalyst.catalog.CatalogTableType  # noqa: SLF001
-        fields = [getattr(found, f"copy$default${n}")() for n in range(1, found.productArity() + 1)]
-        fields[1] = kinds.EXTERNAL()
-        catalog.alterTable(found.copy(*fields))
+        catalog.alterTable(_copied(found, {1: kinds.EXTERNAL()}))
 
     def _catalog(self, session: SparkSession) -> Any:
         return session._jsparkSession.sessionState().catalog()  # noqa: SLF001 - see above
@@ -138,3 +152,10 @@ class SparkTables:
         jvm = session._jvm  # noqa: SLF001 - see above
         database = jvm.scala.Option.apply(self._names.database(schema_name(table)))
         return jvm.org.apache.spark.sql.catalyst.TableIdentifier(table.name, database)
+
+
+def _copied(case_class: Any, changes: Mapping[int, Any]) -> Any:
+    """A copy of a Scala case class with other values at some positions."""
+    count = case_class.productArity()
+    fields = [getattr(case_class, f"copy$default${number + 1}")() for number in range(count)]
+    return case_class.copy(*(changes.get(at, value) for at, value in enumerate(fields)))

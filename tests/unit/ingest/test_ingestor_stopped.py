@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from lakeflow_meta.backends.deltars import DeltaRsStore
 from lakeflow_meta.errors import ConflictError
 from lakeflow_meta.ingest.batch import BatchLimits
 from lakeflow_meta.ingest.lanes import LeaseTerms
@@ -109,6 +112,35 @@ def test_paused_at_any_step_while_another_works_no_row_is_twice_and_none_is_lost
         assert (known.processed, known.waiting, known.failed) == (0, 0, 2)
 
 
+@pytest.mark.parametrize("pause", [1.0, EXPIRED])
+def test_equal_bytes_in_two_folders_are_loaded_once_whatever_two_ingestors_do(
+    world_factory: Callable[[], Any], pause: float
+) -> None:
+    def filled() -> Any:
+        world = world_factory()
+        world.files.put("/in/b.csv", "same\n")
+        world.files.put("/other/a.csv", "same\n")
+        return world
+
+    other = FileSource.parse(
+        "m/o", {"path": "/other", "format": "csv"}, {"table": "main.raw.people"}
+    )
+    first = filled().process("p1")
+    first.ingest(SOURCE)
+    for number, when in stops(first.calls):
+        world = filled()
+
+        def others_turn(world: Any = world) -> None:
+            world.clock.advance(pause)
+            world.process("p2").ingest(other)
+
+        world.process("p1", stop_at=number, when=when, stop=others_turn).ingest(SOURCE)
+        for source in (SOURCE, other):
+            world.process("p3").ingest(source)
+        assert world.target.rows == ["same"], (number, when)
+        assert set(world.ledger("status").values()) == {"success"}, (number, when)
+
+
 def test_two_at_once_share_the_files(world_factory: Callable[[], Any]) -> None:
     world = world_factory()
     for number in range(6):
@@ -193,3 +225,19 @@ def test_a_file_that_went_after_its_batch_was_committed_is_a_success(
     result = world.process("p2").ingest(SOURCE)
     assert world.target.rows == ["1", "2"]
     assert (result.processed, result.rows, result.failed) == (2, 2, 0)
+
+
+def test_two_threads_on_real_control_tables_ingest_every_file_once(
+    tmp_path: Path, world_factory: Callable[[], Any]
+) -> None:
+    world = world_factory()
+    world.store = DeltaRsStore(tmp_path)
+    for number in range(30):
+        world.files.put(f"/in/{number:02}.csv", f"{number:02}\n")
+    with ThreadPoolExecutor(3) as pool:
+        runs = [
+            pool.submit(world.process(f"p{number}").ingest, SOURCE, LIMITS) for number in range(3)
+        ]
+    assert sum(run.result().processed for run in runs) == 30
+    assert world.target.rows == [f"{number:02}" for number in range(30)]
+    assert set(world.ledger("status").values()) == {"success"}

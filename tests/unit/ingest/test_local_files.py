@@ -36,9 +36,7 @@ def root(tmp_path: Path) -> Path:
 
 def listed(root: Path, path: str, **config: Any) -> list[str]:
     files = LocalFiles(PathMap(str(root), str(root / "volumes")))
-    source = FileSource.parse(
-        "m/s", {"path": path, "format": "csv", **config}, {"table": "a.b.c"}
-    )
+    source = FileSource.parse("m/s", {"path": path, "format": "csv", **config}, {"table": "a.b.c"})
     return sorted(file.path.removeprefix(f"{root}/") for file in files.list_files(source))
 
 

@@ -54,6 +54,7 @@ say(job_id, run_id)
 def start(bench: Bench, code: str) -> subprocess.Popen[str]:
     return subprocess.Popen(
         [sys.executable, "-c", PROLOGUE + code, str(bench.home), str(bench.project)],
+        stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -172,16 +173,22 @@ def test_processes_at_once_lose_no_job_and_no_update(bench: Bench) -> None:
     shared = bench.workspace.create_job({"name": "shared", "tasks": []})
     code = f"""
 name = str(threading.get_native_id())
-for number in range(25):
+sys.stdin.readline()
+for number in range(40):
     workspace.create_job({{"name": name, "tasks": [task("a", "ok")]}})
     workspace.update_job({shared}, {{"tasks": [task(name + "_" + str(number), "ok")]}})
 """
-    processes = [start(bench, code) for _ in range(3)]
+    processes = [start(bench, "say(1)" + code) for _ in range(3)]
+    assert [numbers(process) for process in processes] == [[1]] * 3
+    for process in processes:
+        assert process.stdin is not None
+        process.stdin.write("go\n")
+        process.stdin.flush()
     assert [process.communicate(timeout=60)[1] for process in processes] == [""] * 3
     jobs = list(bench.workspace.list_jobs())
-    assert len(jobs) == 1 + 3 * 25
+    assert len(jobs) == 1 + 3 * 40
     assert len({job.job_id for job in jobs}) == len(jobs)
-    assert len(bench.workspace.get_job(shared).settings["tasks"]) == 3 * 25
+    assert len(bench.workspace.get_job(shared).settings["tasks"]) == 3 * 40
 
 
 def test_processes_may_make_the_same_new_home_at_once(tmp_path: Path) -> None:

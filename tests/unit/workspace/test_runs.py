@@ -379,10 +379,12 @@ def test_tasks_at_once_keep_their_output_apart(
             sys.stdout.write(f"{arguments[0]} {number}\n")
 
     bench.commands["chat"] = chat
+    before = sys.stdout
     run = bench.run(*(bench.own(key, "chat", arguments=[key]) for key in "abc"))
     for key in "abc":
         expected = "".join(f"{key} {number}\n" for number in range(50))
         assert bench.workspace.task_log(run.run_id, key) == expected
+    assert sys.stdout is before
     sys.stdout.write("mine\n")
     assert capsys.readouterr().out == "mine\n"
 
