@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import getpass
 import os
-import socket
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
-from lakeflow_meta.errors import ConfigError, NotFoundError
+from lakeflow_meta.errors import ConfigError
 from lakeflow_meta.ports import BatchLoader, Clock, ControlStore, SqlSession, utc_now
 from lakeflow_meta.progress import Progress, silent
 from lakeflow_meta.settings import (

@@ -206,7 +206,11 @@ class IngestReport:
     def raise_failures(self) -> None:
         """Raise RunFailedError, which carries this report, when anything failed."""
         failures = [
-            *(f"{name}: {f.path}: {f.reason}" for name, r in self.results.items() for f in r.failures),
+            *(
+                f"{name}: {f.path}: {f.reason}"
+                for name, r in self.results.items()
+                for f in r.failures
+            ),
             *(f"{name}: {error}" for name, error in self.errors.items()),
         ]
         if failures:
@@ -267,9 +271,7 @@ def ingest(app: App, names: Sequence[str] | None, module: str | None) -> IngestR
     return IngestReport(results, errors)
 
 
-def _file_sources(
-    app: App, names: Sequence[str] | None, module: str | None
-) -> list[FileSource]:
+def _file_sources(app: App, names: Sequence[str] | None, module: str | None) -> list[FileSource]:
     from lakeflow_meta.ingest.source import FileSource, is_file_source
 
     recorded = app.manager.recorded()

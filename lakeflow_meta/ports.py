@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from sqlglot import exp
 
+    from lakeflow_meta.control.row_changes import RowChange
     from lakeflow_meta.control.tables import TableLayout
     from lakeflow_meta.ingest.batch import Batch, BatchCounts
     from lakeflow_meta.ingest.files import Digests, FoundFile
@@ -138,6 +139,23 @@ class ControlStore(Protocol):
 
     def history(self, table: TableName) -> list[Commit]:
         """All known commits, oldest first."""
+
+    def changed_rows(
+        self,
+        table: TableName,
+        since: int,
+        *,
+        keys: Sequence[str],
+        ignore: Iterable[str] = (),
+        where: Mapping[str, Any] | None = None,
+        until: int | None = None,
+    ) -> list[RowChange]:
+        """Rows whose content differs between version ``since`` and ``until`` (now), by key.
+
+        Columns named by ``ignore`` are no difference and not in the result. Commits that change
+        no content (compaction, vacuum, a row written again) give nothing. Raises NotFoundError
+        when a version does not exist or can no longer be read.
+        """
 
 
 # --------------------------------------------------------------------------- jobs

@@ -6,7 +6,7 @@ Everything that this script does, a person can type; each command is shown befor
 from __future__ import annotations
 
 import json
-import shlex
+import shutil
 import subprocess
 import sys
 import time
@@ -18,12 +18,19 @@ from land import land
 HERE = Path(__file__).parent
 HOME = Path(".lakeflow")
 FLIGHTS = 336_776
+CLI = shutil.which("lakeflow-meta") or sys.exit("lakeflow-meta is not installed: see README.md")
 
+QUERY = """
+CREATE OR REPLACE TABLE nyc.gold.busiest_days AS
+SELECT flight_date, count(*) AS flights FROM nyc.silver.flights GROUP BY 1
+"""
+TASK: dict[str, Any] = {
+    "task_type": "sql_query",
+    "sql_task": {"warehouse_id": "local", "sql_query": ""},
+}
 INSERT = """
-INSERT INTO etl_control VALUES ('busiest_days', 'nyc_flights', 'sql', 3, '{}', '{}',
-  '{"task_type": "sql_query", "sql_task": {"warehouse_id": "local", "sql_query":
-    "CREATE OR REPLACE TABLE nyc.gold.busiest_days AS SELECT flight_date, count(*) AS flights FROM nyc.silver.flights GROUP BY 1"}}',
-  true)
+INSERT INTO etl_control VALUES
+('busiest_days', 'nyc_flights', 'sql', 3, '{}', '{}', '%s', true)
 """
 UPDATE = """
 UPDATE etl_control SET execution_order = 4
@@ -38,22 +45,35 @@ def title(text: str) -> None:
 
 def run(*arguments: str) -> None:
     """Show a command and run it; the demo ends where one fails."""
-    print(f"$ lakeflow-meta {shlex.join(arguments)}", flush=True)
-    done = subprocess.run(["lakeflow-meta", *arguments], cwd=HERE, check=False)
+    print(f"$ lakeflow-meta {' '.join(map(shown, arguments))}", flush=True)
+    done = subprocess.run([CLI, *arguments], cwd=HERE, check=False)
     if done.returncode:
         sys.exit(f"the command ended with exit code {done.returncode}")
 
 
 def ask(*arguments: str) -> Any:
     """The JSON result of a command."""
-    done = subprocess.run(
-        ["lakeflow-meta", "--json", *arguments], cwd=HERE, check=True, capture_output=True
-    )
+    done = subprocess.run([CLI, "--json", *arguments], cwd=HERE, check=True, capture_output=True)
     return json.loads(done.stdout)
 
 
+def shown(argument: str) -> str:
+    """An argument as a person would type it."""
+    if " " not in argument:
+        return argument
+    quoted = argument.replace('"', '\\"')
+    return f'"{quoted}"'
+
+
 def flat(sql: str) -> str:
+    """SQL on one line."""
     return " ".join(sql.split())
+
+
+def insert() -> str:
+    """The eight-value INSERT that people write, with its task as JSON."""
+    task = {**TASK, "sql_task": {**TASK["sql_task"], "sql_query": flat(QUERY)}}
+    return flat(INSERT) % json.dumps(task)
 
 
 def main() -> None:
@@ -75,7 +95,7 @@ def main() -> None:
 
     title("The other way in: SQL on the control table")
     before = ask("apply", "nyc_flights")[0]["job_id"]
-    run("sql", flat(INSERT))
+    run("sql", insert())
     run("sql", flat(UPDATE))
     run("plan")
     run("apply")

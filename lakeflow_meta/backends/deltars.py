@@ -8,7 +8,7 @@ the two are told apart by whether the table moved.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -20,7 +20,10 @@ from tenacity import RetryError, Retrying, retry_if_exception_type
 from tenacity.stop import stop_after_delay
 from tenacity.wait import wait_random_exponential
 
+from lakeflow_meta.backends.deltars_maintenance import Maintenance, maintain, maintain_quietly
+from lakeflow_meta.backends.deltars_versions import changed_rows, is_whole, plain
 from lakeflow_meta.control.arrow import TYPES, arrow_schema
+from lakeflow_meta.control.row_changes import RowChange
 from lakeflow_meta.control.tables import LAYOUT_VERSION, LayoutColumn, TableLayout
 from lakeflow_meta.errors import BackendError, ConflictError, NotFoundError
 from lakeflow_meta.names import TableName
@@ -41,6 +44,7 @@ _RETRY_SECONDS = 60.0
 _CHECKPOINT_INTERVAL = 20
 _COMMIT_KEYS = {"timestamp", "operation", "operationParameters", "operationMetrics", "version"}
 
+
 class _LostRaceError(Exception):
     """Somebody else committed first; the write is repeated on the new version."""
 
@@ -54,10 +58,12 @@ class DeltaRsStore:
         *,
         storage_options: Mapping[str, str] | None = None,
         retry_seconds: float = _RETRY_SECONDS,
+        maintenance: Maintenance | None = None,
     ) -> None:
         self._root = str(root).rstrip("/")
         self._storage_options = dict(storage_options or {})
         self._retry_seconds = retry_seconds
+        self._maintenance = maintenance or Maintenance()
 
     # --- tables
 
@@ -84,6 +90,7 @@ class DeltaRsStore:
                 configuration={
                     "delta.checkpointInterval": str(_CHECKPOINT_INTERVAL),
                     "lakeflow_meta.layout": str(LAYOUT_VERSION),
+                    **self._maintenance.table_properties(),
                 },
                 storage_options=self._storage_options or None,
                 raise_if_key_not_exists=False,
@@ -124,8 +131,32 @@ class DeltaRsStore:
         predicate = datafusion_where(where) if where else None
         try:
             reader = handle.scan(columns=list(columns) if columns else None, predicate=predicate)
-            return _plain(pa.RecordBatchReader.from_stream(reader).read_all())
+            return plain(pa.RecordBatchReader.from_stream(reader).read_all())
         except (DeltaError, OSError, ValueError) as error:
+            raise self._unread(table, (handle,), error) from error
+
+    def changed_rows(
+        self,
+        table: TableName,
+        since: int,
+        *,
+        keys: Sequence[str],
+        ignore: Iterable[str] = (),
+        where: Mapping[str, Any] | None = None,
+        until: int | None = None,
+    ) -> list[RowChange]:
+        """Rows that differ between two versions; see `ControlStore.changed_rows`."""
+        versions = self._open(table, since), self._open(table, until)
+        try:
+            return changed_rows(*versions, keys=keys, ignore=ignore, where=where)
+        except Exception as error:  # the query engine raises plain Exception for a missing file
+            raise self._unread(table, versions, error) from error
+
+    def maintain(self, table: TableName) -> None:
+        """Compact, checkpoint and vacuum now, not only every so many commits."""
+        try:
+            maintain(table, lambda version: self._open(table, version), self._maintenance)
+        except (DeltaError, OSError) as error:
             raise _refused(table, error) from error
 
     def select(self, query: exp.Query, tables: Mapping[str, TableName]) -> pa.Table:
@@ -140,7 +171,7 @@ class DeltaRsStore:
             result = builder.execute(prepared.text).read_all()
         except (DeltaError, OSError, ValueError) as error:
             raise BackendError(f"the query was refused: {error}") from error
-        found = _plain(pa.table(result))
+        found = plain(pa.table(result))
         return found if prepared.limit is None else found.slice(0, prepared.limit)
 
     # --- writing
@@ -270,7 +301,18 @@ class DeltaRsStore:
             what = f"{table}" if version is None else f"version {version} of {table}"
             raise NotFoundError(f"{what} does not exist", code="TABLE_NOT_FOUND") from error
         except (DeltaError, OSError) as error:
+            if version is not None and self._find(table) is not None:
+                raise _gone(table, version) from error
             raise _refused(table, error) from error
+
+    def _unread(
+        self, table: TableName, versions: Sequence[DeltaTable], error: Exception
+    ) -> BackendError:
+        """Why versions could not be read: one lost its files to a vacuum, or the store refused."""
+        for handle in versions:
+            if not is_whole(handle, self._storage_options):
+                return _gone(table, handle.version())
+        return _refused(table, error)
 
     def _write(self, table: TableName, write: Callable[[DeltaTable], _T]) -> _T:
         retrying = Retrying(
@@ -290,21 +332,22 @@ class DeltaRsStore:
         handle = self._open(table)
         seen = handle.version()
         try:
-            return write(handle)
+            result = write(handle)
         except CommitFailedError as error:
             if self._open(table).version() != seen:
                 raise _LostRaceError from error
             raise _refused(table, error) from error
         except (DeltaError, OSError, pa.ArrowException) as error:
             raise _refused(table, error) from error
+        if self._maintenance.is_due(seen, handle.version()):
+            maintain_quietly(table, lambda version: self._open(table, version), self._maintenance)
+        return result
 
 
 def _delta_field(column: LayoutColumn) -> Any:
     from deltalake import Schema
 
-    field = pa.field(
-        column.name, TYPES[column.type], metadata={"comment": column.comment}
-    )
+    field = pa.field(column.name, TYPES[column.type], metadata={"comment": column.comment})
     return Schema.from_arrow(pa.schema([field])).fields[0]
 
 
@@ -322,19 +365,6 @@ def _column(rows: Sequence[Row], name: str, kind: pa.DataType) -> pa.Array:
     return pa.array(values, kind)
 
 
-def _plain(table: pa.Table) -> pa.Table:
-    """The same rows with ordinary strings and microsecond timestamps."""
-    return table.cast(pa.schema([pa.field(f.name, _plain_type(f.type)) for f in table.schema]))
-
-
-def _plain_type(kind: pa.DataType) -> pa.DataType:
-    if pa.types.is_string_view(kind) or pa.types.is_large_string(kind):
-        return pa.string()
-    if pa.types.is_timestamp(kind):
-        return pa.timestamp("us", kind.tz)
-    return kind
-
-
 def _assignments(columns: Sequence[str]) -> dict[str, str]:
     return {datafusion_ident(c): datafusion_ident(c, "s") for c in columns}
 
@@ -349,6 +379,10 @@ def _update_condition(compared: Sequence[str], fence: str | None) -> str:
 
 def _commit(note: Mapping[str, str] | None) -> CommitProperties:
     return CommitProperties(custom_metadata=dict(note or {}))
+
+
+def _gone(table: TableName, version: int) -> NotFoundError:
+    return NotFoundError(f"version {version} of {table} can no longer be read", code="VERSION_GONE")
 
 
 def _refused(table: TableName, error: Exception) -> BackendError:

@@ -15,9 +15,11 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import timedelta
 
+import pyarrow as pa
 from deltalake import DeltaTable
-from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
+from deltalake.exceptions import CommitFailedError, DeltaError
 
+from lakeflow_meta.errors import BackendError, LakeflowMetaError
 from lakeflow_meta.names import TableName
 
 logger = logging.getLogger(__name__)
@@ -26,6 +28,7 @@ _SAFE_HOURS = 1
 """No retention may be shorter: files of a write that has not committed yet are younger."""
 
 Pinned = Callable[[TableName], Iterable[int]]
+OpenTable = Callable[[int | None], DeltaTable]
 
 
 def nothing_pinned(_table: TableName) -> Iterable[int]:
@@ -74,8 +77,8 @@ class Upkeep:
     seconds: float
 
 
-def maintain(table: TableName, open_table: Callable[[int | None], DeltaTable], how: Maintenance) -> Upkeep:
-    """Compact, checkpoint and vacuum one table now. Raises DeltaError, OSError.
+def maintain(table: TableName, open_table: OpenTable, how: Maintenance) -> Upkeep:
+    """Compact, checkpoint and vacuum one table now. Raises DeltaError, OSError, LakeflowMetaError.
 
     Killed anywhere, the table is as readable as before, and the next round does the rest.
     """
@@ -95,15 +98,13 @@ def maintain(table: TableName, open_table: Callable[[int | None], DeltaTable], h
     return Upkeep(before, len(handle.file_uris()), len(deleted), time.monotonic() - began)
 
 
-def maintain_quietly(
-    table: TableName, open_table: Callable[[int | None], DeltaTable], how: Maintenance
-) -> None:
+def maintain_quietly(table: TableName, open_table: OpenTable, how: Maintenance) -> None:
     """`maintain` after a write that is committed already, so that nothing may fail it any more."""
     try:
         upkeep = maintain(table, open_table, how)
     except CommitFailedError:
         logger.info("%s: upkeep gave way to other writers", table)
-    except Exception as error:  # noqa: BLE001  # the write stands; what refused is only reported
+    except (DeltaError, OSError, pa.ArrowException, LakeflowMetaError) as error:
         logger.warning("%s: upkeep failed: %s", table, error)
     else:
         logger.info("%s: upkeep %s", table, upkeep)
@@ -117,13 +118,13 @@ def _keep_history(handle: DeltaTable, how: Maintenance) -> None:
         handle.alter.set_table_properties(wanted)
 
 
-def _readable(open_table: Callable[[int | None], DeltaTable], versions: Iterable[int]) -> list[int]:
+def _readable(open_table: OpenTable, versions: Iterable[int]) -> list[int]:
     """Versions whose log entries are still there; vacuum refuses to run for others."""
     found = []
     for version in sorted(set(versions)):
         try:
             open_table(version)
-        except (DeltaError, TableNotFoundError):
+        except BackendError:
             continue
         found.append(version)
     return found

@@ -49,7 +49,7 @@ def changed_rows(
         differs=datafusion_differs((_PRESENT, *names), "b", "a"),
     )
     builder = QueryBuilder().register("before", before).register("after", after)
-    found = _microseconds(pa.table(builder.execute(text).read_all()))
+    found = plain(pa.table(builder.execute(text).read_all()))
     columns = [column.to_pylist() for column in found.columns]
     pairs = [
         (_row(values[: len(names) + 1], names), _row(values[len(names) + 1 :], names))
@@ -58,11 +58,24 @@ def changed_rows(
     return from_pairs(pairs, keys)
 
 
-def is_whole(handle: DeltaTable) -> bool:
+def is_whole(handle: DeltaTable, storage_options: Mapping[str, str]) -> bool:
     """Whether every data file of the version that ``handle`` has open is still there."""
-    files = DeltaStorageHandler.from_table(handle)
-    paths = handle.get_add_actions()["path"].to_pylist()
+    files = DeltaStorageHandler(handle.table_uri, dict(storage_options) or None)
+    paths = pa.table(handle.get_add_actions()).column("path").to_pylist()
     return all(info.type.name != "NotFound" for info in files.get_file_info(paths))
+
+
+def plain(table: pa.Table) -> pa.Table:
+    """The same rows with ordinary strings and microsecond timestamps."""
+    return table.cast(pa.schema([pa.field(f.name, _plain_type(f.type)) for f in table.schema]))
+
+
+def _plain_type(kind: pa.DataType) -> pa.DataType:
+    if pa.types.is_string_view(kind) or pa.types.is_large_string(kind):
+        return pa.string()
+    if pa.types.is_timestamp(kind):
+        return pa.timestamp("us", kind.tz)
+    return kind
 
 
 def _names(table: DeltaTable) -> list[str]:
@@ -77,9 +90,7 @@ def _side(
     ]
     columns.append(f"TRUE AS {datafusion_ident(_PRESENT)}")
     condition = datafusion_where(where)
-    return _SIDE.format(
-        columns=", ".join(columns), version=version, where=condition, alias=alias
-    )
+    return _SIDE.format(columns=", ".join(columns), version=version, where=condition, alias=alias)
 
 
 def _outputs(names: Sequence[str], alias: str) -> list[str]:
@@ -91,14 +102,3 @@ def _outputs(names: Sequence[str], alias: str) -> list[str]:
 
 def _row(values: Sequence[Any], names: Sequence[str]) -> Row | None:
     return dict(zip(names, values[1:], strict=True)) if values[0] else None
-
-
-def _microseconds(table: pa.Table) -> pa.Table:
-    """Times as control tables hold them; nanoseconds would need pandas to become Python values."""
-    kinds = [
-        pa.timestamp("us", f.type.tz) if pa.types.is_timestamp(f.type) else f.type
-        for f in table.schema
-    ]
-    return table.cast(
-        pa.schema([pa.field(f.name, k) for f, k in zip(table.schema, kinds, strict=True)])
-    )

@@ -42,7 +42,9 @@ def validate(context: typer.Context, paths: Paths, var: Var = None) -> None:
 def sync(
     context: typer.Context,
     paths: Paths,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show what would change.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only show what would change.")
+    ] = False,
     prune: Annotated[
         bool, typer.Option("--prune", help="Remove what is recorded and not declared.")
     ] = False,
@@ -171,5 +173,9 @@ def _sync_lines(result: dict[str, Any]) -> list[str]:
         "{prefix}added {added}, changed {changed}, unchanged {unchanged}, removed {removed}".format(
             prefix="would be: " if result["dry_run"] else "", **result
         ),
-        *([f"{kept} recorded row(s) are not declared (kept; --prune removes them)"] if kept else []),
+        *(
+            [f"{kept} recorded row(s) are not declared (kept; --prune removes them)"]
+            if kept
+            else []
+        ),
     ]

@@ -11,9 +11,7 @@ from lakeflow_meta.cli.output import Session
 
 Module = Annotated[str | None, typer.Option("--module", help="Only what belongs to this module.")]
 Targets = Annotated[list[str] | None, typer.Argument(help="Targets; all when left out.")]
-Names = Annotated[
-    list[str] | None, typer.Argument(help="Full names of tables; all when left out.")
-]
+Names = Annotated[list[str] | None, typer.Argument(help="Full names of tables; all when left out.")]
 
 
 def register(cli: typer.Typer) -> None:
@@ -34,7 +32,9 @@ def ingest(
     context: typer.Context,
     sources: Annotated[
         list[str] | None,
-        typer.Argument(help="Sources (source or module/source); all when left out. `log`: the ledger."),
+        typer.Argument(
+            help="Sources (source or module/source); all when left out. `log`: the ledger."
+        ),
     ] = None,
     module: Module = None,
 ) -> None:

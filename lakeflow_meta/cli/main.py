@@ -39,7 +39,8 @@ def options(
         str | None, typer.Option(help="Settings to use: conf/TARGET.yml.", show_default="local")
     ] = None,
     home: Annotated[
-        Path | None, typer.Option(help="Directory of the embedded workspace.", show_default=".lakeflow")
+        Path | None,
+        typer.Option(help="Directory of the embedded workspace.", show_default=".lakeflow"),
     ] = None,
     conf: Annotated[
         Path | None, typer.Option(help="Directory of the settings files.", show_default="conf")

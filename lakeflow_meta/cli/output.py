@@ -93,7 +93,6 @@ class Session:
             )
         return self._app
 
-
     def check_same(self, control_table: str | None) -> None:
         """Refuse a task of another control table. Raises ConfigError."""
         from lakeflow_meta.errors import ConfigError

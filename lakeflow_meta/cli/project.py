@@ -67,9 +67,7 @@ def doctor(
     session: Session = context.obj
     with watching(session.progress, session.output.err):
         checks = operations.doctor(session.app, fix=fix)
-    result = [
-        {"name": c.name, "ok": c.ok, "detail": c.detail, "remedy": c.remedy} for c in checks
-    ]
+    result = [{"name": c.name, "ok": c.ok, "detail": c.detail, "remedy": c.remedy} for c in checks]
     lines = []
     for check in checks:
         lines.append(f"{'ok   ' if check.ok else 'FAIL '} {check.name}: {check.detail}")

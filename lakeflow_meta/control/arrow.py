@@ -1,4 +1,4 @@
-"""Control-table layouts as Arrow schemas. Pure; apart from `tables` because pyarrow is slow to load."""
+"""Control-table layouts as Arrow schemas. Pure; not in `tables` because pyarrow loads slowly."""
 
 from __future__ import annotations
 

@@ -34,7 +34,8 @@ def control_table(name: TableName, layout: TableLayout) -> DeltaTable:
 def ddl_files(tables: ControlTables) -> dict[str, str]:
     """File name to text: one CREATE TABLE a file."""
     header = "-- Generated from lakeflow_meta/control/tables.py by `make ddl`. Do not edit.\n"
-    return {
-        f"{name.name}.sql": f"{header}{create_table(control_table(name, layout), if_absent=True)};\n"
-        for name, layout in tables.all().items()
-    }
+    files = {}
+    for name, layout in tables.all().items():
+        create = create_table(control_table(name, layout), if_absent=True)
+        files[f"{name.name}.sql"] = f"{header}{create};\n"
+    return files

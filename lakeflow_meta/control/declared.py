@@ -12,6 +12,7 @@ from typing import Annotated, Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from lakeflow_meta.control.jobs_dialect import JOB_ROOTS, read_jobs, variable_values
 from lakeflow_meta.control.rows import Module, Row, Source, module_row, source_row
 from lakeflow_meta.control.yaml_nodes import Document, declared_variables, read_document
 from lakeflow_meta.errors import Problem
@@ -72,12 +73,18 @@ class MetadataFile(_Strict):
     modules: list[ModuleSpec] = []
     tables: list[TableSpec] = []
     ddl_scripts: list[DdlScriptSpec] = []
+    jobs: Annotated[
+        dict[str, Any] | list[Any], Field(description="modules as lakeflow-jobs-meta writes them")
+    ] = {}
+    resources: Annotated[
+        dict[str, Any], Field(description="jobs: modules as an asset bundle writes them")
+    ] = {}
+    bundle: Annotated[dict[str, Any], Field(description="name of the bundle; not used")] = {}
 
 
 SCRIPT_FOLDER = "ddl_scripts"
 
 _LATER_ROOTS = {
-    "jobs": "write modules: (module_name, job_config, sources)",
     "extracts": "remove it",
 }
 
@@ -100,9 +107,12 @@ FileExists = Callable[[str], bool]
 class _Place:
     document: Document
     path: Path
+    locate: Callable[[Path], Path] = lambda path: path
+    """Where a value of the module is written, for modules that are written as jobs."""
 
     def problem(self, finding: Finding) -> Problem:
-        return self.document.problem(finding.under(*self.path))
+        written = Finding(self.locate(finding.path), finding.message, finding.hint)
+        return self.document.problem(written.under(*self.path))
 
     def __str__(self) -> str:
         at = self.document.problem(Finding(self.path, ""))
@@ -146,7 +156,7 @@ def read_declared(
     reader = _Reader(context, file_exists)
     defaults: dict[str, Any] = {}
     for file, text in texts.items():
-        defaults.update(declared_variables(file, text))
+        defaults.update(variable_values(declared_variables(file, text)))
     values = {**defaults, **variables}
     for file, text in texts.items():
         _read_file(reader, read_document(file, text, values))
@@ -174,6 +184,7 @@ def _read_file(reader: _Reader, document: Document) -> None:
     for place, module in _read_list(reader, document, "modules", ModuleSpec):
         if reader.once("module", module.module_name, place):
             reader.modules.append((place, module))
+    _read_jobs(reader, document)
     for place, table in _read_list(reader, document, "tables", TableSpec):
         if reader.once("table", table.full_name, place):
             reader.tables.append((place, table))
@@ -189,7 +200,8 @@ def _read_root(reader: _Reader, document: Document, value: Mapping[str, Any]) ->
         finding = Finding((key,), f"{key}: is not read by this version", _LATER_ROOTS[key])
         reader.problems.append(document.problem(finding))
     lists = {key for key in _LISTS if isinstance(value.get(key), list)}
-    rest = {k: v for k, v in value.items() if k not in lists and k not in _LATER_ROOTS}
+    elsewhere = {*lists, *_LATER_ROOTS, *JOB_ROOTS}
+    rest = {k: v for k, v in value.items() if k not in elsewhere}
     try:
         MetadataFile.model_validate(rest)
     except ValidationError as error:
@@ -221,6 +233,23 @@ def _note_name(reader: _Reader, item: Any, place: _Place) -> None:
     name = item.get("module_name") if isinstance(item, dict) else None
     if isinstance(name, str):
         reader.places.setdefault(("module", name.lower()), place)
+
+
+def _read_jobs(reader: _Reader, document: Document) -> None:
+    """Jobs in the dialects of others: modules by another name, in the same house."""
+    jobs, findings = read_jobs(document.value, document.root)
+    reader.problems += [document.problem(finding) for finding in findings]
+    for job in jobs:
+        place = _Place(document, job.path, job.locate)
+        try:
+            module = ModuleSpec.model_validate(job.module)
+        except ValidationError as error:
+            found = validation_findings(error, ModuleSpec)
+            reader.problems += [place.problem(finding) for finding in found]
+            _note_name(reader, job.module, place)
+            continue
+        if reader.once("module", module.module_name, place):
+            reader.modules.append((place, module))
 
 
 def _file_source_findings(item: Any) -> Iterable[Finding]:

@@ -14,7 +14,7 @@ from lakeflow_meta.control.changes import (
     active_states,
     detect,
 )
-from lakeflow_meta.control.rows import Module, Recorded, read_recorded
+from lakeflow_meta.control.rows import Recorded, read_recorded
 from lakeflow_meta.control.sync import SyncReport, TableSync, compare
 from lakeflow_meta.control.tables import (
     DDL_SCRIPTS,
@@ -96,9 +96,7 @@ class MetadataManager:
         )
         return SyncReport(
             {
-                self.tables.of(layout).name: compare(
-                    layout, rows, self._rows(layout), prune=prune
-                )
+                self.tables.of(layout).name: compare(layout, rows, self._rows(layout), prune=prune)
                 for layout, rows in offers
             },
             dry_run=True,
@@ -263,9 +261,7 @@ class MetadataManager:
                 )
                 return self._sql_done(statement.table.name, "updated", count)
             case Delete():
-                count = self._store.delete(
-                    statement.table, statement.where, note=self._note("sql")
-                )
+                count = self._store.delete(statement.table, statement.where, note=self._note("sql"))
                 return self._sql_done(statement.table.name, "deleted", count)
 
     def _insert(self, statement: Insert) -> int:

@@ -134,9 +134,7 @@ def read_recorded(
             kept.setdefault(row["module_name"], []).append(row["table_name"])
     names = sorted({*settings, *by_module, *kept})
     found = {
-        name: _module(
-            settings.get(name, Module(name)), by_module.get(name, {}), kept.get(name, [])
-        )
+        name: _module(settings.get(name, Module(name)), by_module.get(name, {}), kept.get(name, []))
         for name in names
     }
     return Recorded(found, tuple(sorted(reader.problems)))

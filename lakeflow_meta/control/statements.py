@@ -77,7 +77,7 @@ class Delete:
 Statement = Select | Insert | Update | Delete
 
 
-class _Refusal(Exception):
+class _RefusalError(Exception):
     """Why a statement may not run, and what to write instead."""
 
     def __init__(self, message: str, hint: str = "") -> None:
@@ -101,10 +101,8 @@ def parse_statements(text: str, tables: ControlTables, *, now: datetime) -> list
     for number, tree in enumerate(trees, 1):
         try:
             statements.append(checker.check(tree))
-        except _Refusal as refusal:
-            problems.append(
-                Problem(f"statement {number}", 0, 0, "", str(refusal), refusal.hint)
-            )
+        except _RefusalError as refusal:
+            problems.append(Problem(f"statement {number}", 0, 0, "", str(refusal), refusal.hint))
     if problems:
         raise _spec_error(problems)
     return statements
@@ -145,7 +143,7 @@ class _Checker:
             case exp.Delete():
                 return self._delete(tree)
             case _:
-                raise _Refusal(
+                raise _RefusalError(
                     f"{_statement_name(tree)} does not run here",
                     "SELECT, INSERT, UPDATE and DELETE on control tables do",
                 )
@@ -178,7 +176,7 @@ class _Checker:
             width = len(source.expressions) if isinstance(source, exp.Select) else 0
             columns = named or layout.names[:width]
             return Insert(table, layout, columns, query=self._query(source))
-        raise _Refusal("INSERT takes VALUES or a SELECT")
+        raise _RefusalError("INSERT takes VALUES or a SELECT")
 
     def _update(self, tree: exp.Update) -> Update:
         self._only(tree, {"from_", "returning", "order", "limit"})
@@ -186,7 +184,7 @@ class _Checker:
         assignments: dict[str, exp.Expr] = {}
         for item in tree.expressions:
             if not isinstance(item, exp.EQ) or not isinstance(item.this, exp.Column):
-                raise _Refusal("UPDATE takes SET column = value")
+                raise _RefusalError("UPDATE takes SET column = value")
             assignments[item.this.name.lower()] = self._of_one_row(tree, item.expression, layout)
         self._known(layout, tuple(assignments))
         return Update(table, layout, assignments, self._where(tree, layout))
@@ -204,12 +202,10 @@ class _Checker:
             return None
         return self._of_one_row(tree, where.this, layout)
 
-    def _of_one_row(
-        self, tree: exp.Expr, expression: exp.Expr, layout: TableLayout
-    ) -> exp.Expr:
+    def _of_one_row(self, tree: exp.Expr, expression: exp.Expr, layout: TableLayout) -> exp.Expr:
         """An expression over the columns of one row."""
         if expression.find(exp.Query) is not None:
-            raise _Refusal(
+            raise _RefusalError(
                 f"{_statement_name(tree)} with a query inside does not run here",
                 "select first, then name the values",
             )
@@ -222,12 +218,12 @@ class _Checker:
 
     def _resolve(self, table: exp.Expr) -> tuple[TableName, TableLayout]:
         if not isinstance(table, exp.Table) or not isinstance(table.this, exp.Identifier):
-            raise _Refusal("only control tables can be named here")
+            raise _RefusalError("only control tables can be named here")
         found = self._by_name.get(table.name.lower())
         given = ".".join(part.name for part in table.parts).lower()
         if found is None or not f".{found[0].key}".endswith(f".{given}"):
             names = ", ".join(sorted(self._by_name))
-            raise _Refusal(f"{given} is not a control table", f"these are: {names}")
+            raise _RefusalError(f"{given} is not a control table", f"these are: {names}")
         for part in ("catalog", "db"):
             table.set(part, None)
         alias = table.alias or table.name
@@ -238,11 +234,11 @@ class _Checker:
     def _expressions(self, tree: exp.Expr) -> None:
         for node in tree.walk():
             if isinstance(node, exp.Command | exp.DDL) and not isinstance(node, exp.Query):
-                raise _Refusal(f"{_statement_name(node)} does not run here")
+                raise _RefusalError(f"{_statement_name(node)} does not run here")
             if isinstance(node, exp.Into | exp.QueryTransform | exp.TableSample | exp.Lateral):
-                raise _Refusal(f"{_statement_name(node)} does not run here")
+                raise _RefusalError(f"{_statement_name(node)} does not run here")
             if isinstance(node, exp.Func) and not isinstance(node, _FUNCTIONS):
-                raise _Refusal(f"{_function_name(node)}() does not run here")
+                raise _RefusalError(f"{_function_name(node)}() does not run here")
 
     def _values(self, row: exp.Expr) -> tuple[Any, ...]:
         items = row.expressions if isinstance(row, exp.Tuple) else [row]
@@ -269,7 +265,7 @@ class _Checker:
             case exp.Cast() if node.to.is_type(*exp.DataType.TEMPORAL_TYPES):
                 return _timestamp(self._value(node.this))
             case _:
-                raise _Refusal(
+                raise _RefusalError(
                     f"VALUES holds {node.sql(dialect=_Spark4)}, which is not a plain value",
                     "write literals, NULL, DEFAULT or current_timestamp()",
                 )
@@ -279,25 +275,29 @@ class _Checker:
     ) -> tuple[str, ...]:
         widths = {len(row) for row in rows}
         if len(widths) != 1:
-            raise _Refusal("the rows of VALUES differ in length")
+            raise _RefusalError("the rows of VALUES differ in length")
         width = widths.pop()
         columns = named or layout.names[:width]
         if width != len(columns):
             wanted = ", ".join(named or layout.names)
-            raise _Refusal(f"VALUES has {width} value(s) a row for {len(columns)} column(s)", wanted)
+            raise _RefusalError(
+                f"VALUES has {width} value(s) a row for {len(columns)} column(s)", wanted
+            )
         return columns
 
     def _known(self, layout: TableLayout, columns: tuple[str, ...]) -> None:
         unknown = [name for name in columns if name not in layout.names]
         if unknown:
-            raise _Refusal(
+            raise _RefusalError(
                 f"there is no column {', '.join(unknown)}", f"there are {', '.join(layout.names)}"
             )
 
     def _only(self, tree: exp.Expr, refused: set[str]) -> None:
         for name in sorted(refused):
             if tree.args.get(name):
-                raise _Refusal(f"{_statement_name(tree)} with {name.upper()} does not run here")
+                raise _RefusalError(
+                    f"{_statement_name(tree)} with {name.upper()} does not run here"
+                )
 
     def _bind_now(self, tree: exp.Expr) -> exp.Expr:
         moment = timestamp_expression(self._now)
@@ -309,8 +309,6 @@ class _Checker:
 def timestamp_expression(moment: datetime) -> exp.Expr:
     """An aware time as an expression that every store reads alike."""
     return exp.cast(exp.Literal.string(moment.isoformat()), "timestamptz")
-
-
 
 
 def _statement_name(tree: exp.Expr) -> str:
@@ -331,9 +329,13 @@ def _timestamp(value: Any) -> datetime:
     try:
         moment = datetime.fromisoformat(str(value))
     except ValueError as error:
-        raise _Refusal(f"{value!r} is not a timestamp", "write '2025-01-31T08:00:00+00:00'") from error
+        raise _RefusalError(
+            f"{value!r} is not a timestamp", "write '2025-01-31T08:00:00+00:00'"
+        ) from error
     if moment.tzinfo is None:
-        raise _Refusal(f"timestamp {value!r} has no time zone", "write '2025-01-31T08:00:00+00:00'")
+        raise _RefusalError(
+            f"timestamp {value!r} has no time zone", "write '2025-01-31T08:00:00+00:00'"
+        )
     return moment
 
 

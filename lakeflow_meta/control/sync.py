@@ -82,7 +82,7 @@ def key_text(key: Key) -> str:
 def compare(
     layout: TableLayout, declared: Sequence[Row], recorded: Sequence[Row], *, prune: bool
 ) -> TableSync:
-    """Which declared rows are new, differ or are the same, and which recorded ones are not declared.
+    """Which declared rows are new, differ or are the same; which recorded ones are not declared.
 
     A row whose YAML does not name ``is_active`` (None) keeps the recorded flag, so a soft delete
     made by SQL survives the next load.

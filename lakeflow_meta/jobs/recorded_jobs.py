@@ -42,7 +42,8 @@ def read_recorded_jobs(store: ControlStore, tables: ControlTables) -> RecordedJo
     """
     version = store.version(tables.sources)
     if version is None:
-        message = f"nothing is recorded: {tables.sources} does not exist; load metadata with `lakeflow-meta sync PATH`"
+        hint = "load metadata with `lakeflow-meta sync PATH`"
+        message = f"nothing is recorded: {tables.sources} does not exist; {hint}"
         raise NotFoundError(message, code="TABLE_NOT_FOUND")
     sources = store.read(tables.sources, version=version).to_pylist()
     modules, declared = _rows(store, tables, MODULES), _rows(store, tables, TABLES)

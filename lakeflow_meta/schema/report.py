@@ -105,7 +105,11 @@ class SyncReport:
     def raise_failures(self) -> None:
         """Raise SyncFailedError, which carries this report, when a table failed."""
         if self.has_failures:
-            reasons = [o.error or str(o.plan.rejections[0]) for o in self.failures[:1] if o.error or o.plan.rejections]
+            reasons = [
+                o.error or str(o.plan.rejections[0])
+                for o in self.failures[:1]
+                if o.error or o.plan.rejections
+            ]
             title = f"{len(self.failures)} of {len(self.outcomes)} tables failed"
             raise SyncFailedError(": ".join([title, *reasons]), self)
 

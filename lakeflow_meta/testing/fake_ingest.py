@@ -114,7 +114,11 @@ class FakeLoader:
         self._target = target
         self.calls: Counter[str] = Counter()
 
-    def committed_version(self, table: TableName, app_id: str) -> int | None:
+    def committed_version(
+        self,
+        table: TableName,  # noqa: ARG002 - the fake target is one table
+        app_id: str,
+    ) -> int | None:
         """The highest version that the target holds."""
         self.calls["committed_version"] += 1
         return self._target.version(app_id)

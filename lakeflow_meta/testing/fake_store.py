@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import pyarrow as pa
 
 from lakeflow_meta.control.arrow import arrow_schema
+from lakeflow_meta.control.row_changes import RowChange, compare_rows
 from lakeflow_meta.control.tables import TableLayout
 from lakeflow_meta.errors import BackendError, NotFoundError
 from lakeflow_meta.names import TableName
@@ -106,6 +107,22 @@ class FakeStore:
             chosen = [row for row in rows if _matches(row, where or {})]
             whole = pa.Table.from_pylist(chosen, schema=_schema(found.layout))
             return whole.select(list(columns)) if columns else whole
+
+    def changed_rows(
+        self,
+        table: TableName,
+        since: int,
+        *,
+        keys: Sequence[str],
+        ignore: Iterable[str] = (),
+        where: Mapping[str, Any] | None = None,
+        until: int | None = None,
+    ) -> list[RowChange]:
+        """Rows whose content differs between two versions."""
+        with self._call("changed_rows"):
+            before = self.read(table, where=where, version=since).to_pylist()
+            after = self.read(table, where=where, version=until).to_pylist()
+            return compare_rows(before, after, keys, ignore)
 
     # --- writing
 

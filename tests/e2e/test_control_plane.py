@@ -36,7 +36,9 @@ def test_jobs_are_created_once_and_updated_in_place(flights: Cli) -> None:
     assert {row["action"] for row in flights.json("apply")} == {"unchanged"}
     assert flights.json("changes")["updated_modules"] == []
 
-    flights.ok("sql", "UPDATE etl_control SET execution_order = 7 WHERE source_id = 'delay_by_hour'")
+    flights.ok(
+        "sql", "UPDATE etl_control SET execution_order = 7 WHERE source_id = 'delay_by_hour'"
+    )
     assert flights.json("changes")["changed_sources"] == [
         {"source_id": "delay_by_hour", "module_name": "nyc_flights", "action": "updated"}
     ]
@@ -63,6 +65,15 @@ def test_export_is_stable_and_loads_back(flights: Cli, tmp_path: Path) -> None:
     assert other.ok("export") == text
 
 
+SOURCE = "modules:\n  - module_name: m\n    sources:\n      - source_id: s\n        "
+QUERY = "task_type: sql_query, sql_task: {sql_query: select 1}"
+CYCLE = f"""
+modules:
+  - module_name: m
+    sources:
+      - {{source_id: a, transformation_config: {{{QUERY}, depends_on: [b]}}}}
+      - {{source_id: b, transformation_config: {{{QUERY}, depends_on: [a]}}}}
+"""
 BAD = {
     "empty": ("", "the file is empty"),
     "broken": ("modules: [\n", "this is not YAML"),
@@ -70,30 +81,17 @@ BAD = {
     "typo": ("modules:\n  - module_nme: a\n", "did you mean module_name?"),
     "root typo": ("modulse: []\n", "did you mean modules?"),
     "duplicate": ("modules: []\nmodules: []\n", "is given twice"),
-    "date": (
-        "modules:\n  - module_name: m\n    sources:\n      - source_id: s\n"
-        "        source_config: {since: 2024-01-01}\n",
-        "unquoted date",
-    ),
+    "date": (SOURCE + "source_config: {since: 2024-01-01}\n", "unquoted date"),
     "missing file": (
-        "modules:\n  - module_name: m\n    sources:\n      - source_id: s\n"
-        "        transformation_config: {notebook_path: no/such.py}\n",
+        SOURCE + "transformation_config: {notebook_path: no/such.py}\n",
         "there is no file no/such.py",
     ),
     "missing variable": ("modules:\n  - module_name: ${var.nope}\n", "variable nope has no value"),
     "unknown task": (
-        "modules:\n  - module_name: m\n    sources:\n      - source_id: s\n"
-        "        transformation_config: {task_type: notebok, notebook_path: x.py}\n",
-        "notebook",
+        SOURCE + "transformation_config: {task_type: notebok, notebook_path: x.py}\n",
+        "did you mean notebook?",
     ),
-    "cycle": (
-        "modules:\n  - module_name: m\n    sources:\n"
-        "      - {source_id: a, source_type: sql, transformation_config: {task_type: sql_query,"
-        " sql_task: {sql_query: select 1}, depends_on: [b]}}\n"
-        "      - {source_id: b, source_type: sql, transformation_config: {task_type: sql_query,"
-        " sql_task: {sql_query: select 1}, depends_on: [a]}}\n",
-        "a → b → a",
-    ),
+    "cycle": (CYCLE, "a → b → a"),
     "no script": ("modules:\n  - {module_name: m, ddl_targets: [x]}\n", "no DDL script has target"),
     "table type": (
         "tables:\n  - {table: a.b.c, columns: [{name: x, type: strin}]}\n",

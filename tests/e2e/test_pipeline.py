@@ -37,7 +37,10 @@ def test_a_new_project_runs_and_only_new_files_are_read_again(shop: Cli) -> None
     shop.ok("sync", "metadata")
     shop.ok("apply", "--run")
     assert table(shop, "shop.bronze.orders").num_rows == 3
-    totals = {r["ordered_on"].isoformat(): r["orders"] for r in table(shop, "shop.gold.daily_total").to_pylist()}
+    totals = {
+        r["ordered_on"].isoformat(): r["orders"]
+        for r in table(shop, "shop.gold.daily_total").to_pylist()
+    }
     assert totals == {"2025-01-30": 2, "2025-01-31": 1}
     assert shop.json("ddl", "log")[0]["execution_status"] == "Success"
 
@@ -64,7 +67,9 @@ modules:
       - source_id: broken
         source_type: sql
         execution_order: 2
-        transformation_config: {task_type: sql_query, sql_task: {sql_query: "SELECT nope FROM nowhere"}}
+        transformation_config:
+          task_type: sql_query
+          sql_task: {sql_query: "SELECT nope FROM nowhere"}
       - source_id: after
         source_type: sql
         execution_order: 3
@@ -73,7 +78,10 @@ modules:
         source_type: sql
         execution_order: 3
         transformation_config:
-          {task_type: sql_query, sql_task: {sql_query: "SELECT 4"}, run_if: ALL_DONE, depends_on: [broken]}
+          task_type: sql_query
+          sql_task: {sql_query: "SELECT 4"}
+          run_if: ALL_DONE
+          depends_on: [broken]
 """
 
 

@@ -141,8 +141,9 @@ def test_a_table_whose_data_is_gone_is_an_error_and_nothing_is_made_in_its_place
     note = embedded.warehouse.joinpath(*schema.split("."), "_lakeflow", "t.json")
     note.parent.mkdir()
     note.write_text(json.dumps({"location": str(tmp_path / "gone")}))
-    with pytest.raises(NotFoundError):
+    with pytest.raises(BackendError, match="/gone") as caught:
         SparkSqlSession(spark).execute(f"SELECT * FROM {schema}.t")
+    assert caught.value.code == "DELTA_CREATE_EXTERNAL_TABLE_WITHOUT_SCHEMA"
     assert not (tmp_path / "gone").exists()
 
 

@@ -78,7 +78,9 @@ def _running(node: ast.AST) -> Iterator[ast.AST]:
 
 def ours(file: Path) -> set[str]:
     known = {name_of(other) for other in FILES}
-    found = {i.removeprefix("lakeflow_meta.") for i in imports(file) if i.startswith("lakeflow_meta")}
+    found = {
+        i.removeprefix("lakeflow_meta.") for i in imports(file) if i.startswith("lakeflow_meta")
+    }
     return (found & known) - {name_of(file), ""}
 
 

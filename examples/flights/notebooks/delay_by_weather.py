@@ -5,7 +5,7 @@
 
 # COMMAND ----------
 
-from pyspark.sql import functions as F
+from pyspark.sql import functions as F  # noqa: N812 (Spark's own convention)
 
 source_id = dbutils.widgets.get("source_id")  # noqa: F821 (given by the runtime)
 flights = spark.table("nyc.silver.flights")  # noqa: F821 (given by the runtime)

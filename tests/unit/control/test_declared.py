@@ -43,7 +43,7 @@ def test_the_caller_s_variables_win() -> None:
     assert found.modules[0]["module_name"] == "y"
 
 
-@pytest.mark.parametrize("key", ["jobs", "extracts"])
+@pytest.mark.parametrize("key", ["extracts"])
 def test_what_this_version_cannot_read_is_refused_by_name(key: str) -> None:
     found = read(a=f"{key}: []\n" + MODULE.format(name="x"))
     assert messages(found) == [f"a.yml:1: {key}: is not read by this version"]

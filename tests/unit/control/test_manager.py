@@ -104,7 +104,7 @@ def test_a_soft_delete_by_sql_survives_a_load_unless_the_yaml_names_the_flag(
     manager: MetadataManager,
 ) -> None:
     manager.load(declared())
-    manager._store.merge(  # noqa: SLF001 (as SQL on another engine would)
+    manager._store.merge(
         TABLES.sources,
         [{"module_name": "sales", "source_id": "a", "is_active": False}],
         keys=SOURCES.keys,
@@ -135,7 +135,9 @@ def test_an_insert_by_sql_is_filled_and_recorded(
 
 
 def test_an_insert_of_bad_json_or_a_known_key_is_refused(manager: MetadataManager) -> None:
-    insert = "INSERT INTO etl_control (source_id, module_name, source_config) VALUES ('s', 'm', '{}')"
+    insert = (
+        "INSERT INTO etl_control (source_id, module_name, source_config) VALUES ('s', 'm', '{}')"
+    )
     manager.sql(insert)
     with pytest.raises(ConflictError, match="m/s; use UPDATE"):
         manager.sql(insert)
@@ -146,7 +148,9 @@ def test_an_insert_of_bad_json_or_a_known_key_is_refused(manager: MetadataManage
 
 def test_a_bad_statement_keeps_the_good_ones_from_running(manager: MetadataManager) -> None:
     with pytest.raises(SpecError):
-        manager.sql("INSERT INTO etl_control (source_id, module_name) VALUES ('s','m'); DROP TABLE x")
+        manager.sql(
+            "INSERT INTO etl_control (source_id, module_name) VALUES ('s','m'); DROP TABLE x"
+        )
     assert manager.get_all_modules() == []
 
 

@@ -1,0 +1,476 @@
+"""`ControlStore` through SQL: any "run this statement with these parameters" will do.
+
+The same store serves a SparkSession (`SparkRunner`) and a SQL warehouse (`statement_execution`).
+A table that it writes is valid for `DeltaRsStore`, and the other way round. Each write is one
+statement, so one Delta transaction; after a lost race it is repeated, told by error condition.
+A write whose outcome is unknown (the connection broke) is never repeated here.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import secrets
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from weakref import WeakKeyDictionary
+
+import pyarrow as pa
+from tenacity import RetryError, Retrying, retry_if_exception
+from tenacity.stop import stop_after_delay
+from tenacity.wait import wait_random_exponential
+
+from lakeflow_meta.backends.spark import TRANSIENT_CONDITIONS, translate
+from lakeflow_meta.control.arrow import TYPES
+from lakeflow_meta.control.ddl import control_table
+from lakeflow_meta.control.tables import TableLayout
+from lakeflow_meta.errors import BackendError, ConflictError, LakeflowMetaError, NotFoundError
+from lakeflow_meta.names import TableName
+from lakeflow_meta.ports import Commit, MergeResult, Row, Sleep
+from lakeflow_meta.sql import add_columns, create_table
+from lakeflow_meta.sql_rows import (
+    Bound,
+    Merge,
+    Offer,
+    create_schema,
+    delete_rows,
+    history_of,
+    insert_rows,
+    select_query,
+    select_rows,
+    shape_of,
+    update_rows,
+)
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+    from sqlglot import exp
+
+logger = logging.getLogger(__name__)
+
+_T = TypeVar("_T")
+
+_RETRY_SECONDS = 120.0
+_RECENT_COMMITS = 20
+_LOST_RACES = TRANSIENT_CONDITIONS | {"DELTA_SCHEMA_CHANGE_SINCE_ANALYSIS"}
+_NO_SUCH_VERSION = "DELTA_VERSION_NOT_FOUND"
+_SQL_TYPES = {kind: name for name, kind in TYPES.items()}
+
+
+class RunSql(Protocol):
+    """Runs one SQL statement with named parameters (text, bool, int, float, aware datetime).
+
+    Raises NotFoundError, BackendError (``code`` is the error condition where there is one).
+    """
+
+    @property
+    def most_bytes(self) -> int | None:
+        """The largest statement with its parameters; None where there is no limit."""
+
+    def query(self, statement: str, parameters: Mapping[str, Any] | None = None) -> pa.Table:
+        """Run a statement that writes nothing; its rows."""
+
+    def change(
+        self,
+        statement: str,
+        parameters: Mapping[str, Any] | None = None,
+        note: Mapping[str, str] | None = None,
+    ) -> pa.Table:
+        """Run a statement that writes, at most once. ``note`` is for the commit, where possible."""
+
+
+class SqlStore:
+    """Control tables in a catalog that SQL reaches."""
+
+    def __init__(
+        self, run: RunSql, *, retry_seconds: float = _RETRY_SECONDS, sleep: Sleep = time.sleep
+    ) -> None:
+        self._run = run
+        self._retry_seconds = retry_seconds
+        self._sleep = sleep
+        self._shapes: dict[str, pa.Schema] = {}
+
+    # --- tables
+
+    def ensure(self, table: TableName, layout: TableLayout) -> bool:
+        """Create the table when it is absent, add missing trailing columns; True if it wrote."""
+        found = self._find_shape(table)
+        if found is None:
+            return self._create(table, layout)
+        present = {name.lower() for name in found.names}
+        missing = {c.name for c in layout.columns if c.name.lower() not in present}
+        if not missing:
+            return False
+        columns = [c for c in control_table(table, layout).columns if c.name in missing]
+        self._change(table, Bound(add_columns(table, [(column, "") for column in columns])), {})
+        self._shapes.pop(table.key, None)
+        return True
+
+    def _create(self, table: TableName, layout: TableLayout) -> bool:
+        statement = create_table(control_table(table, layout))
+        try:
+            try:
+                self._run.change(statement)
+            except NotFoundError:
+                self._run.change(create_schema(table))
+                self._run.change(statement)
+        except BackendError:
+            if self._find_shape(table) is None:
+                raise
+            return False
+        return True
+
+    def version(self, table: TableName) -> int | None:
+        """The current version, None when there is no such table."""
+        try:
+            return int(self._commits(table, 1)[0]["version"])
+        except NotFoundError:
+            return None
+
+    def history(self, table: TableName) -> list[Commit]:
+        """All known commits, oldest first; times never run backwards."""
+        commits: list[Commit] = []
+        last = datetime.fromtimestamp(0, UTC)
+        for entry in reversed(self._commits(table)):
+            last = max(last, entry["timestamp"])
+            note = _read_note(entry.get("userMetadata"))
+            who = {k: entry[k] for k in ("userName", "engineInfo") if entry.get(k)}
+            commits.append(Commit(int(entry["version"]), last, entry["operation"], {**who, **note}))
+        return commits
+
+    def _commits(self, table: TableName, limit: int | None = None) -> list[Row]:
+        found: list[Row] = self._run.query(history_of(table, limit)).to_pylist()
+        return found
+
+    # --- reading
+
+    def read(
+        self,
+        table: TableName,
+        *,
+        columns: Sequence[str] | None = None,
+        where: Mapping[str, Any] | None = None,
+        version: int | None = None,
+    ) -> pa.Table:
+        """Rows now, or as of a version."""
+        _check_zones((where or {}).items())
+        try:
+            return self._query(select_rows(table, columns, where, version))
+        except BackendError as error:
+            if error.code == _NO_SUCH_VERSION:
+                raise NotFoundError(
+                    f"version {version} of {table} does not exist", code=error.code
+                ) from error
+            raise
+
+    def select(self, query: exp.Query, tables: Mapping[str, TableName]) -> pa.Table:
+        """Run a checked SELECT; ``tables`` says which table each name in it stands for."""
+        return self._query(select_query(query, tables))
+
+    def _query(self, bound: Bound) -> pa.Table:
+        self._check_size(bound)
+        return _plain(self._run.query(bound.text, bound.parameters))
+
+    # --- writing
+
+    def merge(
+        self,
+        table: TableName,
+        rows: Sequence[Row],
+        *,
+        keys: Sequence[str],
+        insert_only: Sequence[str] = (),
+        touch: Sequence[str] = (),
+        scope: Mapping[str, Any] | None = None,
+        fence: str | None = None,
+        note: Mapping[str, str] | None = None,
+    ) -> MergeResult:
+        """Insert, update and remove in one transaction; see `ControlStore.merge`."""
+        if not rows and scope is None:
+            return MergeResult(version=self._present_version(table))
+        if any(row.keys() != rows[0].keys() for row in rows):
+            raise ValueError(f"{table}: all rows of a merge name the same columns")
+        _refuse_duplicates(table, rows, keys)
+        _check_zones((scope or {}).items())
+        merge = Merge(
+            table,
+            self._offer(table, rows, list(rows[0]) if rows else list(keys)),
+            not rows,
+            keys,
+            insert_only,
+            touch,
+            scope,
+            fence,
+            mark=secrets.token_hex(8),
+        )
+        counts = self._change(table, merge.bound, note or {}).to_pylist()[0]
+        result = MergeResult(
+            inserted=int(counts["num_inserted_rows"]),
+            updated=int(counts["num_updated_rows"]),
+            removed=int(counts["num_deleted_rows"]),
+        )
+        version = self._version_of(table, merge.mark) if result.changed else None
+        return MergeResult(
+            result.inserted,
+            result.updated,
+            result.removed,
+            self._present_version(table) if version is None else version,
+        )
+
+    def append(
+        self, table: TableName, rows: Sequence[Row], *, note: Mapping[str, str] | None = None
+    ) -> None:
+        """Add rows; columns that a row does not name become NULL."""
+        if rows:
+            named = list(dict.fromkeys(name for row in rows for name in row))
+            bound = insert_rows(table, self._offer(table, rows, named))
+            self._change(table, bound, note or {})
+
+    def update(
+        self,
+        table: TableName,
+        assignments: Mapping[str, exp.Expr],
+        where: exp.Expr | None,
+        *,
+        note: Mapping[str, str] | None = None,
+    ) -> int:
+        """Set columns of the rows that match; the number of rows."""
+        return self._affected(table, update_rows(table, assignments, where), note)
+
+    def delete(
+        self,
+        table: TableName,
+        where: exp.Expr | None,
+        *,
+        note: Mapping[str, str] | None = None,
+    ) -> int:
+        """Delete the rows that match; the number of rows."""
+        return self._affected(table, delete_rows(table, where), note)
+
+    # --- inside
+
+    def _affected(self, table: TableName, bound: Bound, note: Mapping[str, str] | None) -> int:
+        return int(self._change(table, bound, note or {}).to_pylist()[0]["num_affected_rows"])
+
+    def _change(self, table: TableName, bound: Bound, note: Mapping[str, str]) -> pa.Table:
+        """Write, and again after each lost race, for a bounded time."""
+        self._check_size(bound)
+        retrying = Retrying(
+            retry=retry_if_exception(_lost_race),
+            wait=wait_random_exponential(multiplier=0.05, max=2.0),
+            stop=stop_after_delay(self._retry_seconds),
+            sleep=self._sleep,
+        )
+        try:
+            return retrying(self._run.change, bound.text, bound.parameters, note)
+        except RetryError as error:
+            raise ConflictError(
+                f"{table}: other writers were first for {self._retry_seconds:.0f} seconds"
+            ) from error
+        except BackendError:
+            self._shapes.pop(table.key, None)
+            raise
+
+    def _check_size(self, bound: Bound) -> None:
+        most = self._run.most_bytes
+        if most is not None and bound.bytes > most:
+            raise BackendError(
+                f"one statement takes at most {most} bytes here, this one has {bound.bytes};"
+                " write fewer rows at once, or write from a Spark session",
+                code="STATEMENT_TOO_LARGE",
+            )
+
+    def _present_version(self, table: TableName) -> int:
+        return int(self._commits(table, 1)[0]["version"])
+
+    def _version_of(self, table: TableName, mark: str) -> int | None:
+        """The commit that carries the mark; others may have followed it."""
+        for limit in (_RECENT_COMMITS, None):
+            for entry in self._commits(table, limit):
+                if mark in str(entry["operationParameters"]):
+                    return int(entry["version"])
+        logger.warning("%s: its history does not show the conditions of a MERGE", table)
+        return None
+
+    def _find_shape(self, table: TableName) -> pa.Schema | None:
+        try:
+            return self._read_shape(table)
+        except NotFoundError:
+            return None
+
+    def _read_shape(self, table: TableName) -> pa.Schema:
+        found = _plain(self._run.query(shape_of(table))).schema
+        self._shapes[table.key] = found
+        return found
+
+    def _offer(self, table: TableName, rows: Sequence[Row], named: Sequence[str]) -> Offer:
+        """The rows in the types that the table has. Raises ValueError, BackendError."""
+        shape = self._shapes.get(table.key) or self._read_shape(table)
+        if not set(named) <= set(shape.names):
+            shape = self._read_shape(table)
+        unknown = sorted(set(named) - set(shape.names))
+        if unknown:
+            raise ValueError(f"{table} has no column {', '.join(unknown)}")
+        schema = pa.schema([shape.field(name) for name in named])
+        try:
+            data = pa.table({f.name: _column(rows, f) for f in schema}, schema=schema)
+        except pa.ArrowException as error:
+            raise BackendError(f"{table}: {error}", code=type(error).__name__) from error
+        return Offer.of(data.to_pylist(), {f.name: _sql_type(table, f) for f in schema})
+
+
+def _lost_race(error: BaseException) -> bool:
+    return isinstance(error, BackendError) and error.code in _LOST_RACES
+
+
+def _sql_type(table: TableName, field: pa.Field) -> str:
+    try:
+        return _SQL_TYPES[field.type]
+    except KeyError:
+        raise BackendError(
+            f"{table}: column {field.name} is {field.type}, which no control table has",
+            code="UNSUPPORTED_TYPE",
+        ) from None
+
+
+def _column(rows: Sequence[Row], field: pa.Field) -> pa.Array:
+    values = [row.get(field.name) for row in rows]
+    _check_zones((field.name, value) for value in values)
+    return pa.array(values, field.type)
+
+
+def _check_zones(values: Any) -> None:
+    for name, value in values:
+        if isinstance(value, datetime) and value.tzinfo is None:
+            raise ValueError(f"column {name} holds a timestamp without a time zone")
+
+
+def _refuse_duplicates(table: TableName, rows: Sequence[Row], keys: Sequence[str]) -> None:
+    """MERGE refuses them only where a recorded row matches, and inserts both where none does."""
+    seen: set[tuple[Any, ...]] = set()
+    for row in rows:
+        key = tuple(row[name] for name in keys)
+        if key in seen:
+            raise BackendError(
+                f"{table}: two offered rows have the key {key}", code="DUPLICATE_KEY"
+            )
+        seen.add(key)
+
+
+def _plain(table: pa.Table) -> pa.Table:
+    """The same rows with ordinary strings and microsecond timestamps in UTC."""
+    fields = [pa.field(f.name, _plain_type(f.type)) for f in table.schema]
+    return table.cast(pa.schema(fields))
+
+
+def _plain_type(kind: pa.DataType) -> pa.DataType:
+    if pa.types.is_string_view(kind) or pa.types.is_large_string(kind):
+        return pa.string()
+    if pa.types.is_timestamp(kind):
+        return pa.timestamp("us", kind.tz and "UTC")
+    return kind
+
+
+# --- notes in commits: Delta's own field for it, so that DESCRIBE HISTORY shows them -------------
+
+
+def _write_note(note: Mapping[str, str]) -> str:
+    return json.dumps(dict(note), ensure_ascii=False, sort_keys=True)
+
+
+def _read_note(text: str | None) -> dict[str, str]:
+    """What `_write_note` wrote; somebody else's text stands under Delta's name for it."""
+    if not text:
+        return {}
+    try:
+        found = json.loads(text)
+    except ValueError:
+        found = None
+    if not isinstance(found, dict):
+        return {"userMetadata": text}
+    return {str(key): str(value) for key, value in found.items()}
+
+
+# --- Spark ---------------------------------------------------------------------------------------
+
+_NOTE = "spark.databricks.delta.commitInfo.userMetadata"
+"""https://docs.databricks.com/delta/custom-metadata.html"""
+
+_writing: WeakKeyDictionary[Any, threading.Lock] = WeakKeyDictionary()
+_making = threading.Lock()
+
+
+class SparkRunner:
+    """Runs SQL on one SparkSession: embedded, a cluster's, or Spark Connect.
+
+    The note of a commit is a setting of the session, so writes of one session go one by one. Give
+    it a session of its own where other threads write Delta tables in the same one, or their
+    commits may carry our notes. Where the platform does not let the setting be set (serverless
+    compute), commits have no note.
+    """
+
+    most_bytes: int | None = None
+
+    def __init__(self, spark: SparkSession) -> None:
+        self._spark = spark
+        self._notes = True
+        with _making:
+            self._lock = _writing.setdefault(spark, threading.Lock())
+
+    def query(self, statement: str, parameters: Mapping[str, Any] | None = None) -> pa.Table:
+        """Run a statement that writes nothing; its rows."""
+        return _translated(lambda: self._arrow(statement, parameters))
+
+    def change(
+        self,
+        statement: str,
+        parameters: Mapping[str, Any] | None = None,
+        note: Mapping[str, str] | None = None,
+    ) -> pa.Table:
+        """Run a statement that writes; Spark itself never repeats it."""
+        with self._lock, self._noted(note or {}):
+            return _translated(lambda: self._arrow(statement, parameters))
+
+    def _arrow(self, statement: str, parameters: Mapping[str, Any] | None) -> pa.Table:
+        return self._spark.sql(statement, dict(parameters) if parameters else None).toArrow()
+
+    @contextmanager
+    def _noted(self, note: Mapping[str, str]) -> Iterator[None]:
+        if not note or not self._notes:
+            yield
+            return
+        before = self._leave(_write_note(note))
+        try:
+            yield
+        finally:
+            self._leave(before)
+
+    def _leave(self, text: str | None) -> str | None:
+        """Set the note, or unset it; what it was before."""
+        try:
+            before: str | None = self._spark.conf.get(_NOTE, None)
+            if text is None:
+                self._spark.conf.unset(_NOTE)
+            else:
+                self._spark.conf.set(_NOTE, text)
+        except Exception as error:
+            found = translate(error)
+            if found.code != "CONFIG_NOT_AVAILABLE":
+                raise found from error
+            logger.info("this session takes no notes for commits: %s", found)
+            self._notes = False
+            return None
+        return before
+
+
+def _translated(call: Callable[[], _T]) -> _T:
+    try:
+        return call()
+    except LakeflowMetaError:
+        raise
+    except Exception as error:
+        raise translate(error) from error
