@@ -387,7 +387,7 @@ def doctor(app: App, *, fix: bool) -> list[Check]:
     """What the machine needs. With ``fix`` the jars and the class archive are made if missing."""
     from lakeflow_meta.backends.local.doctor import check_machine
 
-    return check_machine(app.home, app.cache, fix=fix)
+    return check_machine(app.home, app.spark, fix=fix)
 
 
 def rows_of(app: App, layout: TableLayout) -> list[Row]:

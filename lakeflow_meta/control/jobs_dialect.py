@@ -124,7 +124,9 @@ class _Reader:
             self._add(at, "resources is not a mapping", "write resources: {jobs: {…}}")
             return
         for key in sorted(value.keys() - {"jobs"}):
-            self._add((*at, key), f"resources.{key} is not read", "of a bundle only jobs are read")
+            self._add(
+                (*at, str(key)), f"resources.{key} is not read", "of a bundle only jobs are read"
+            )
         for path, reference in _bundle_references(_node_at(self.root, at), at):
             hint = "name a variable of your own: ${var.name}"
             self._add(path, f"{reference} is known to bundles only", hint)
@@ -137,7 +139,7 @@ class _Reader:
             return
         written = _written_keys(_node_at(self.root, at), value)
         for name, job in value.items():
-            self._read_job(name, job, (*at, written.get(name, name)), keys)
+            self._read_job(name, job, (*at, str(written.get(name, name))), keys)
 
     def _read_listed(self, job: Any, at: Path) -> None:
         name = job.get("job_name") if isinstance(job, dict) else None
@@ -163,18 +165,15 @@ class _Reader:
             self._add((*at, key), f"unknown key {key!r}", did_you_mean(key, keys))
         config = _job_config({k: v for k, v in job.items() if k in keys}, keys)
         everywhere = for_every_task(config) if keys is _JOB_KEYS else {}
-        module = {"module_name": name, "job_config": config, "sources": []}
-        for key in ("description", "metadata_version"):
-            if job.get(key) is not None:
-                module[key] = job[key]
-        tasks = []
+        tasks: list[tuple[int, FlatTask]] = []
+        sources = []
         for number, task in self._tasks(job, at):
             found = flat_task({k: v for k, v in task.items() if k not in _WHO})
             self.findings += [f.under(*at, "tasks", number) for f in found.findings]
             tasks.append((number, found))
-            module["sources"].append(
-                source_of(task, with_notification_settings(found.config, everywhere))
-            )
+            sources.append(source_of(task, with_notification_settings(found.config, everywhere)))
+        said = {k: job[k] for k in ("description", "metadata_version") if job.get(k) is not None}
+        module = {"module_name": name, **said, "job_config": config, "sources": sources}
         self.jobs.append(TranslatedJob(at, module, name_key, tuple(tasks)))
 
     def _tasks(self, job: Mapping[str, Any], at: Path) -> Iterator[tuple[int, Mapping[str, Any]]]:

@@ -21,7 +21,7 @@ from lakeflow_meta.jobs.task_spec import TaskSpec
 from lakeflow_meta.jobs.task_types import TaskType
 
 INLINE_SQL_MARK = "-- SQL of this task, kept by lakeflow-meta\n"
-"""First line of a bundle variable's description that holds the SQL text of a task (see `bundle`)."""
+"""First line of a bundle variable's description that holds a task's SQL text (see `bundle`)."""
 
 Nested = Mapping[str, frozenset[str]]
 

@@ -3,6 +3,7 @@
 import ast
 import re
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -58,9 +59,19 @@ def layer_of(name: str) -> str:
     return "verb" if name in VERBS else "noun"
 
 
-def imports(file: Path) -> Iterator[str]:
+@cache
+def tree_of(file: Path) -> ast.Module:
+    return ast.parse(file.read_text())
+
+
+@cache
+def imports(file: Path) -> frozenset[str]:
     """What a module imports when it runs; imports for type checkers only do not count."""
-    for node in _running(ast.parse(file.read_text())):
+    return frozenset(_imports(file))
+
+
+def _imports(file: Path) -> Iterator[str]:
+    for node in _running(tree_of(file)):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module:
@@ -69,7 +80,7 @@ def imports(file: Path) -> Iterator[str]:
 
 
 def _running(node: ast.AST) -> Iterator[ast.AST]:
-    if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node.test):
+    if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
         return
     yield node
     for child in ast.iter_child_nodes(node):
@@ -86,7 +97,7 @@ def ours(file: Path) -> set[str]:
 
 def strings(file: Path) -> Iterator[str]:
     """Text that is put together at run time."""
-    for node in ast.walk(ast.parse(file.read_text())):
+    for node in ast.walk(tree_of(file)):
         if isinstance(node, ast.JoinedStr) and isinstance(node.values[0], ast.Constant):
             yield str(node.values[0].value)
 
@@ -147,7 +158,7 @@ def test_one_module_builds_sql_text(file: Path) -> None:
 def test_broad_excepts_stand_at_the_doors_only(file: Path) -> None:
     if layer_of(name_of(file)) == "backend":
         return
-    for node in ast.walk(ast.parse(file.read_text())):
+    for node in ast.walk(tree_of(file)):
         if isinstance(node, ast.ExceptHandler):
             caught = ast.dump(node.type) if node.type else "everything"
             assert "'Exception'" not in caught

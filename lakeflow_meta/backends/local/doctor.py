@@ -7,26 +7,19 @@ import sys
 import tempfile
 from pathlib import Path
 
-from lakeflow_meta.backends.local import jars, runtime
-from lakeflow_meta.backends.local.class_archive import archive_path, build_class_archive
 from lakeflow_meta.backends.local.runtime import Check
-from lakeflow_meta.errors import ConfigError
-
-FIX = "run `lakeflow-meta doctor --fix`"
+from lakeflow_meta.backends.local.session import EmbeddedSpark
 
 
-def check_machine(home: Path, cache: Path, *, fix: bool) -> list[Check]:
-    """Python, a home to write to, Java, Spark, Delta's jars, the class archive.
+def check_machine(home: Path, spark: EmbeddedSpark, *, fix: bool) -> list[Check]:
+    """Python, a home to write to, and what the embedded Spark needs.
 
-    With ``fix``, jars are fetched and the archive is made where they are missing. Raises ConfigError
-    when they cannot be.
+    With ``fix``, jars are fetched and the class archive is made where they are missing. Raises
+    ConfigError when they cannot be.
     """
     if fix:
-        jars.install_jars(cache)
-        java = runtime.find_java()
-        if not archive_path(cache, java).is_file():
-            build_class_archive(cache, java)
-    return [_python(), _home(home), *runtime.checks(cache), _archive(cache)]
+        spark.prepare()
+    return [_python(), _home(home), *spark.checks()]
 
 
 def _python() -> Check:
@@ -42,14 +35,3 @@ def _home(home: Path) -> Check:
             return Check("home", True, f"{home} can be written to")
     except OSError as error:
         return Check("home", False, f"{nearest}: {os.strerror(error.errno or 0)}", remedy)
-
-
-def _archive(cache: Path) -> Check:
-    """The archive only makes Spark start sooner, so a missing one is no failure."""
-    try:
-        path = archive_path(cache, runtime.find_java())
-    except ConfigError:
-        return Check("class archive", True, "needs Java first")
-    if path.is_file():
-        return Check("class archive", True, str(path))
-    return Check("class archive", True, f"none: Spark starts slower; {FIX}")
