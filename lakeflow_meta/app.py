@@ -26,16 +26,15 @@ from lakeflow_meta.settings import (
 
 if TYPE_CHECKING:
     from lakeflow_meta.backends.local.session import EmbeddedSpark
-    from lakeflow_meta.backends.local.volumes import VolumePaths
     from lakeflow_meta.backends.local.workspace import LocalWorkspace
     from lakeflow_meta.control.declared import Declared
     from lakeflow_meta.control.manager import MetadataManager
     from lakeflow_meta.control.tables import ControlTables
-    from lakeflow_meta.ingest.files import PathMap
     from lakeflow_meta.ingest.ingestor import Ingestor
     from lakeflow_meta.jobs.job_settings import JobContext
     from lakeflow_meta.jobs.orchestrator import JobOrchestrator
     from lakeflow_meta.names import TableName
+    from lakeflow_meta.paths import PathMap
     from lakeflow_meta.schema.engine import SchemaEngine
     from lakeflow_meta.scripts.runner import ScriptRunner
 
@@ -87,7 +86,7 @@ class App:
         from lakeflow_meta.backends.deltars import DeltaRsStore
 
         self._require_local("control tables")
-        return DeltaRsStore(self.home / "warehouse")
+        return DeltaRsStore(self._warehouse)
 
     @cached_property
     def manager(self) -> MetadataManager:
@@ -131,10 +130,10 @@ class App:
         return self._paths.local(str(path))
 
     @cached_property
-    def _paths(self) -> VolumePaths:
-        from lakeflow_meta.backends.local.volumes import VolumePaths
+    def _paths(self) -> PathMap:
+        from lakeflow_meta.paths import PathMap
 
-        return VolumePaths(self.home, self.project_root)
+        return PathMap.of_home(self.home, self.project_root)
 
     # --- jobs
 
@@ -228,7 +227,7 @@ class App:
         from lakeflow_meta.schema.engine import SchemaEngine
 
         return SchemaEngine(
-            DeltaLogReader(self.home / "warehouse"),
+            DeltaLogReader(self._warehouse),
             self.sql_session,
             progress=self.progress,
             clock=self.clock,
@@ -264,7 +263,7 @@ class App:
             self.store,
             self.tables,
             self._batch_loader,
-            LocalFiles(self._path_map),
+            LocalFiles(self._paths),
             owner=process_name(),
             is_alive=may_be_alive,
             clock=self.clock,
@@ -274,20 +273,25 @@ class App:
     def _batch_loader(self) -> BatchLoader:
         from lakeflow_meta.backends.spark_loader import SparkLoader
 
-        return SparkLoader(self.spark.task_session, self._path_map, locate=self._table_folder)
-
-    @cached_property
-    def _path_map(self) -> PathMap:
-        from lakeflow_meta.ingest.files import PathMap
-
-        return PathMap(str(self.project_root), str(self.home / "volumes"))
+        return SparkLoader(
+            self.spark.task_session,
+            self._paths,
+            locate=self._table_folder,
+            parallelism=os.cpu_count(),
+        )
 
     def _table_folder(self, table: TableName) -> Path | None:
-        """Where a table of the embedded warehouse lies, None where there is none yet."""
-        folder = self.home / "warehouse" / Path(*table.key.split("."))
-        return folder if (folder / "_delta_log").is_dir() else None
+        """Where a table of the embedded workspace lies, None where that is not known yet."""
+        from lakeflow_meta.backends.local.warehouse import Warehouse, table_or_none
+
+        known = table_or_none(table.catalog, table.schema, table.name)
+        return None if known is None else Warehouse(self._warehouse).location(known)
 
     # --- inside
+
+    @property
+    def _warehouse(self) -> Path:
+        return self.home / "warehouse"
 
     @property
     def _is_local(self) -> bool:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from lakeflow_meta.control.row_changes import RowChange
     from lakeflow_meta.control.tables import TableLayout
+    from lakeflow_meta.control.watched_files import WatchedFile
     from lakeflow_meta.ingest.batch import Batch, BatchCounts
     from lakeflow_meta.ingest.files import Digests, FoundFile
     from lakeflow_meta.ingest.source import FileSource
@@ -156,6 +157,16 @@ class ControlStore(Protocol):
         no content (compaction, vacuum, a row written again) give nothing. Raises NotFoundError
         when a version does not exist or can no longer be read.
         """
+
+
+class WatchedFolder(Protocol):
+    """A folder of metadata files, wherever it lies. Files in hidden folders are left out."""
+
+    def list_files(self) -> list[WatchedFile]:
+        """Every file below the folder, as it is now. Raises NotFoundError, BackendError."""
+
+    def read_file(self, name: str) -> bytes:
+        """The bytes of one file, by its path below the folder. Raises NotFoundError, BackendError."""
 
 
 # --------------------------------------------------------------------------- jobs

@@ -19,8 +19,6 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
-from urllib.request import url2pathname
 
 import pyarrow.parquet as pq
 
@@ -39,8 +37,6 @@ _COLLATIONS = "__COLLATIONS"
 # Every catalog of Databricks has this schema; Spark makes its directory with the first table.
 _ALWAYS_THERE = "default"
 
-# How SHOW CREATE TABLE writes where an external table lies.
-_LOCATION = re.compile(r"LOCATION '([^']+)'")
 _COMMIT = re.compile(r"(\d{20})\.json")
 _CHECKPOINT = re.compile(
     r"(\d{20})\.checkpoint(?:\.(?P<part>\d{10})\.(?P<parts>\d{10})|\.(?P<uuid>[0-9a-f-]{36}))?"
@@ -89,12 +85,14 @@ class DeltaLogReader:
         note = self._warehouse.note(lowered)
         if "view" in note:
             return Unreadable(f"{name} is a view", "declare another name", "not_delta")
-        if "table" not in note:
+        if "table" in note:
+            return Unreadable(f"{name} is no Delta table", "declare another name", "not_delta")
+        if "location" not in note:
             return None
-        place = _LOCATION.search(note["table"])
+        place = self._warehouse.location(lowered)
         if place is None:
-            return Unreadable(f"{name}: where it lies is not noted", "", "not_delta")
-        return _read_table(name, Path(url2pathname(urlsplit(place[1]).path)))
+            return Unreadable(f"{name} lies at {note['location']}, which is not on this machine")
+        return _read_table(name, place)
 
 
 def _entries(folder: Path) -> dict[str, Path]:

@@ -11,14 +11,9 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 
 from lakeflow_meta.errors import BackendError, NotFoundError
-from lakeflow_meta.ingest.files import (
-    Digests,
-    FoundFile,
-    HashedFile,
-    PathMap,
-    is_hidden,
-)
+from lakeflow_meta.ingest.files import Digests, FoundFile, HashedFile, is_hidden
 from lakeflow_meta.ingest.source import FileSource
+from lakeflow_meta.paths import PathMap
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -33,7 +28,8 @@ class LocalFiles:
         """Every file that the source names, hidden ones left out as Spark leaves them out.
 
         A path that exists is itself, whatever characters it has; else it is taken as a glob.
-        Raises NotFoundError (no such file or directory), BackendError (may not be read).
+        Raises ConfigError (see `PathMap.known_as`), NotFoundError (no such file or directory),
+        BackendError (may not be read).
         """
         path = self._paths.known_as(source.source_config.path)
         try:

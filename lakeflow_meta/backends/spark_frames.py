@@ -19,8 +19,9 @@ from urllib.parse import unquote
 from lakeflow_meta.backends.file_columns import ColumnsUnreadableError, FileColumns, read_columns
 from lakeflow_meta.errors import BackendError
 from lakeflow_meta.ingest.batch import METADATA_COLUMNS, SOURCE_FILE, BadFilesError, Batch
-from lakeflow_meta.ingest.files import VOLUMES, FoundFile, PathMap
+from lakeflow_meta.ingest.files import FoundFile
 from lakeflow_meta.ingest.source import FileFormat
+from lakeflow_meta.paths import VOLUMES, PathMap, is_in_volumes
 from lakeflow_meta.sql import ident
 
 if TYPE_CHECKING:
@@ -154,10 +155,10 @@ def known_path(uri: Column, batch: Batch, paths: PathMap) -> Column:
     physical = [paths.physical(name) for name in batch.paths]
     if not all(_PLAIN.fullmatch(name) for name in physical):
         path = F.url_decode(F.replace(path, F.lit("+"), F.lit("%2B")))
-    volumes = paths.volumes
-    if volumes is None or not all(name.startswith(volumes + "/") for name in physical):
+    if paths.volumes is None or not all(is_in_volumes(name) for name in batch.paths):
         return path
-    return F.concat(F.lit(VOLUMES), F.substring(path, F.lit(len(volumes) + 1), F.length(path)))
+    below = F.lit(len(str(paths.volumes)) + 1)
+    return F.concat(F.lit(VOLUMES), F.substring(path, below, F.length(path)))
 
 
 def paths_by_uri(uris: Iterable[str], batch: Batch, paths: PathMap) -> dict[str, str]:

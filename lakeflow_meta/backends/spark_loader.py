@@ -37,8 +37,9 @@ from lakeflow_meta.ingest.batch import (
     BatchCounts,
     FencedOutError,
 )
-from lakeflow_meta.ingest.files import FoundFile, PathMap
+from lakeflow_meta.ingest.files import FoundFile
 from lakeflow_meta.names import TableName
+from lakeflow_meta.paths import PathMap
 from lakeflow_meta.sql import ident, qualified
 
 if TYPE_CHECKING:

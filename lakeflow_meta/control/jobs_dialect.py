@@ -256,8 +256,8 @@ def _bundle_references(node: yaml.Node | None, at: Path) -> Iterator[tuple[Path,
     https://github.com/databricks/cli/pull/6484
     """
     if isinstance(node, yaml.ScalarNode):
-        for match in _BUNDLE_REFERENCE.finditer(node.value):
-            yield at, match[0]
+        if "${" in node.value:
+            yield from ((at, match[0]) for match in _BUNDLE_REFERENCE.finditer(node.value))
     elif isinstance(node, yaml.SequenceNode):
         for position, item in enumerate(node.value):
             yield from _bundle_references(item, (*at, position))

@@ -52,7 +52,7 @@ class Layout(StrEnum):
 
 _TASK_COLUMNS = ("job_name", "task_key", "depends_on", "task_type", "task_config", "disabled")
 _TELLING: Mapping[Layout, tuple[str, ...]] = {
-    Layout.OWN: SOURCES.names,
+    Layout.OWN: SOURCES.names[: SOURCES.contract + 1],
     Layout.SOURCES: SOURCES.names[: SOURCES.contract],
     Layout.TASKS_0_2: ("resource_id", *_TASK_COLUMNS, "job_config"),
     Layout.TASKS_0_1: (*_TASK_COLUMNS, "job_config"),

@@ -58,7 +58,9 @@ def take(
         first = False
     names = frozenset(changed) & left.keys()
     if not everything and not shares(texts[name] for name in names):
-        declared = _without(declared, _read({n: t for n, t in left.items() if n not in names}, read))
+        declared = _without(
+            declared, _read({n: t for n, t in left.items() if n not in names}, read)
+        )
     return Taking(declared, names, tuple(problems))
 
 

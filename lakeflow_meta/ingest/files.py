@@ -1,12 +1,9 @@
-"""Files as they were found, and where `/Volumes/…` lies. Pure."""
+"""Files as they were found. Pure."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
-from pathlib import PurePath
-
-VOLUMES = "/Volumes"
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -41,33 +38,6 @@ class Digests:
     hashed: tuple[HashedFile, ...]
     unreadable: dict[FoundFile, str]
     """Files that exist but could not be read, with the reason."""
-
-
-@dataclass(frozen=True, slots=True)
-class PathMap:
-    """Between the paths that people write and the paths that can be opened.
-
-    ``root``: what relative paths start from. ``volumes``: the directory that ``/Volumes`` stands
-    for; None where ``/Volumes`` is a real directory (on Databricks).
-    """
-
-    root: str
-    volumes: str | None = None
-
-    def known_as(self, written: str) -> str:
-        """The one name of a path: absolute, volume paths kept."""
-        text = written if written.startswith("/") else str(PurePath(self.root) / written)
-        return str(PurePath(text)) if text != "/" else text
-
-    def physical(self, path: str) -> str:
-        """Where the file with this name lies."""
-        if self.volumes is not None and _inside(path, VOLUMES):
-            return self.volumes + path[len(VOLUMES) :]
-        return path
-
-
-def _inside(path: str, directory: str) -> bool:
-    return path == directory or path.startswith(directory + "/")
 
 
 def is_hidden(name: str) -> bool:

@@ -115,6 +115,17 @@ def test_bad_yaml_is_one_clear_answer_and_changes_nothing(cli: Cli, name: str) -
     assert not (cli.directory / ".lakeflow" / "warehouse").exists()
 
 
+def test_a_target_that_needs_a_warehouse_asks_for_it(cli: Cli) -> None:
+    cli.write("conf/prod.yml", "backend: databricks\n")
+    for warehouse in ("", "warehouse_id: your-warehouse-id, "):
+        task = f"{{task_type: sql_query, sql_task: {{{warehouse}sql_query: select 1}}}}\n"
+        cli.write("m.yml", f"{SOURCE}transformation_config: {task}")
+        assert cli.json("validate", "m.yml") == {"problems": []}
+        (problem,) = cli.json("--target", "prod", "validate", "m.yml", code=2)["problems"]
+        assert "warehouse_id is missing" in problem["message"]
+        assert "name a SQL warehouse" in problem["hint"]
+
+
 def test_every_problem_of_every_file_is_shown_at_once(cli: Cli) -> None:
     for i, (text, _) in enumerate(BAD.values()):
         cli.write(f"metadata/{i:02}.yml", text)

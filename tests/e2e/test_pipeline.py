@@ -136,6 +136,47 @@ def test_a_killed_run_is_completed_by_the_next_exactly_once(shop: Cli) -> None:
     assert first["state"] == "failed"
 
 
+TWO = """
+modules:
+  - module_name: {name}
+    sources:
+      - source_id: make
+        transformation_config:
+          task_type: sql_query
+          sql_task:
+            sql_query: >-
+              CREATE TABLE IF NOT EXISTS {catalog}.s.t AS SELECT '{catalog}' AS catalog
+"""
+
+
+def test_two_processes_work_at_once_on_two_catalogs(cli: Cli) -> None:
+    cli.write("conf/default.yml", "catalogs: [left, right]\n")
+    cli.write(
+        "metadata/ddl_scripts/both/001_r/001_s.sql", "CREATE SCHEMA left.s;\nCREATE SCHEMA right.s"
+    )
+    for name in ("left", "right"):
+        cli.write(f"metadata/{name}.yml", TWO.format(name=name, catalog=name))
+    cli.ok("sync", "metadata")
+    cli.ok("ddl", "run")
+    cli.ok("apply")
+    both = [
+        subprocess.Popen(
+            cli.command("run", name),
+            cwd=cli.directory,
+            env=cli.environ(),
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for name in ("left", "right")
+    ]
+    errors = [process.communicate(timeout=300)[1] for process in both]
+    assert [process.returncode for process in both] == [0, 0], errors
+    for name in ("left", "right"):
+        assert table(cli, f"{name}.s.t").to_pylist() == [{"catalog": name}]
+    assert {run["state"] for run in cli.json("runs")} == {"success"}
+
+
 def test_missing_java_is_one_sentence_and_the_control_plane_does_without(shop: Cli) -> None:
     bare = {"PATH": "/nonexistent", "JAVA_HOME": ""}
     assert shop.run("sync", "metadata", **bare).returncode == 0

@@ -26,10 +26,10 @@ from lakeflow_meta.ingest.batch import (
     FencedOutError,
     IngestResult,
 )
-from lakeflow_meta.ingest.files import PathMap
 from lakeflow_meta.ingest.ingestor import Ingestor
 from lakeflow_meta.ingest.source import FileSource
 from lakeflow_meta.names import TableName
+from lakeflow_meta.paths import PathMap
 from lakeflow_meta.ports import utc_now
 
 TABLES = ControlTables.named("main.lakeflow.etl_control")
@@ -49,7 +49,7 @@ class Site:
         self.store = DeltaRsStore(self.root / "control")
         self.landing = self.root / "volumes/c/s/v/in"
         self.landing.mkdir(parents=True)
-        self.paths = PathMap(str(self.root), str(self.root / "volumes"))
+        self.paths = PathMap(self.root, self.root / "volumes")
 
     def put(self, name: str, text: str) -> Path:
         path = self.landing / name

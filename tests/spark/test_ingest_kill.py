@@ -18,9 +18,9 @@ from lakeflow_meta.backends.processes import may_be_alive, process_name
 from lakeflow_meta.backends.spark_loader import SparkLoader
 from lakeflow_meta.control.tables import FILES, ControlTables
 from lakeflow_meta.ingest.batch import IngestResult
-from lakeflow_meta.ingest.files import PathMap
 from lakeflow_meta.ingest.ingestor import Ingestor
 from lakeflow_meta.ingest.source import FileSource
+from lakeflow_meta.paths import PathMap
 
 TABLES = ControlTables.named("main.lakeflow.etl_control")
 FILE_COUNT = 12
@@ -40,7 +40,7 @@ ingest(spark.session(), Path(home), Path(root), table)
 
 
 def ingest(spark: SparkSession, home: Path, root: Path, table: str) -> IngestResult:
-    paths = PathMap(str(root))
+    paths = PathMap(root)
     folder = home.joinpath("warehouse", *table.split("."))
 
     def loader() -> SparkLoader:

@@ -17,6 +17,9 @@ from lakeflow_meta.backends.local import runtime
 from lakeflow_meta.errors import BackendError, ConfigError
 
 if TYPE_CHECKING:
+    from types import FrameType
+
+    from pyspark import SparkContext
     from pyspark.sql import SparkSession
 
 logger = logging.getLogger(__name__)
@@ -31,6 +34,7 @@ settings is the other choice.
 
 _PACKAGE_ROOT = Path(__file__).resolve().parents[3]
 _EXIT_SECONDS = 60
+_CANCEL_SECONDS = 5
 _LOG_BYTES = 10_000_000
 _GIB = 1024**3
 
@@ -69,7 +73,9 @@ def launch(settings: Mapping[str, str], log: Path) -> SparkSession:
             raise BackendError(f"the JVM did not start; see {log}", code="JVM") from error
         SparkContext(conf=conf, gateway=gateway)
     _quiet_error_log()
-    return SparkSession.builder.getOrCreate()
+    session = SparkSession.builder.getOrCreate()
+    _take_ctrl_c(session.sparkContext)
+    return session
 
 
 @contextmanager
@@ -116,7 +122,7 @@ _FOREIGN = ("SPARK_CONF_DIR", "HADOOP_CONF_DIR", "YARN_CONF_DIR", "PYSPARK_GATEW
 
 @contextmanager
 def _ctrl_c_of_the_caller() -> Iterator[None]:
-    """pyspark takes over SIGINT; a program that handles it itself keeps its own handler."""
+    """pyspark puts its own handler in the place of whatever handled SIGINT: put that back."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -124,8 +130,44 @@ def _ctrl_c_of_the_caller() -> Iterator[None]:
     try:
         yield
     finally:
-        if before not in (signal.default_int_handler, signal.SIG_DFL, None):
-            signal.signal(signal.SIGINT, before)
+        signal.signal(signal.SIGINT, before)
+
+
+class CancelJobs:
+    """What Ctrl-C does while Spark runs: cancel its jobs, then raise KeyboardInterrupt.
+
+    pyspark's own handler speaks to the JVM over the connection that the interrupted call is
+    waiting on, and so fails; this one does it from another thread, and closes that connection,
+    on which an answer is still to come.
+    """
+
+    def __init__(self, context: SparkContext) -> None:
+        self._context = context
+
+    def __call__(self, number: int, frame: FrameType | None) -> None:
+        """The signal handler."""
+        cancel = threading.Thread(target=self._context.cancelAllJobs, daemon=True)
+        cancel.start()
+        cancel.join(_CANCEL_SECONDS)
+        connection = self._context._gateway._gateway_client.get_thread_connection()  # noqa: SLF001
+        if connection is not None:
+            connection.close(reset=True)
+        signal.default_int_handler(number, frame)
+
+
+def _take_ctrl_c(context: SparkContext) -> None:
+    """Only where nobody else handles it."""
+    if threading.current_thread() is not threading.main_thread():
+        return
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, CancelJobs(context))
+
+
+def _release_ctrl_c() -> None:
+    if threading.current_thread() is not threading.main_thread():
+        return
+    if isinstance(signal.getsignal(signal.SIGINT), CancelJobs):
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def _quiet_error_log() -> None:
@@ -154,12 +196,3 @@ def stop(session: SparkSession) -> None:
         logger.warning("the JVM did not end within %s seconds and is killed", _EXIT_SECONDS)
         process.kill()
         process.wait()
-
-
-def _release_ctrl_c() -> None:
-    """pyspark's handler would ask the stopped Spark to cancel its jobs."""
-    if threading.current_thread() is not threading.main_thread():
-        return
-    handler = signal.getsignal(signal.SIGINT)
-    if getattr(handler, "__module__", "").startswith("pyspark"):
-        signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -13,14 +13,14 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 
-from lakeflow_meta.backends.local.processes import ProcessIdentity, has_ended, this_process
 from lakeflow_meta.backends.local.workspace_db import WorkspaceDb
+from lakeflow_meta.backends.processes import has_ended, process_name
 from lakeflow_meta.errors import ConflictError, NotFoundError
 from lakeflow_meta.ports import Clock, JobRun, LiveJob, RunState, TaskRun, utc_now
 
 OWNER_GONE = "the process that ran it has ended"
 
-_IsGone = Callable[[ProcessIdentity, datetime, datetime], bool]
+_IsGone = Callable[[str, datetime, datetime], bool]
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +62,7 @@ class RunStore:
                     json.dumps(dict(parameters)),
                     RunState.RUNNING,
                     now.isoformat(),
-                    this_process().to_json(),
+                    process_name(),
                     now.isoformat(),
                 ),
             )
@@ -132,11 +132,7 @@ class RunStore:
         gone = [
             row["run_id"]
             for row in self._database.rows(query)
-            if self._is_gone(
-                ProcessIdentity.from_json(row["owner"]),
-                datetime.fromisoformat(row["heartbeat_at"]),
-                now,
-            )
+            if self._is_gone(row["owner"], datetime.fromisoformat(row["heartbeat_at"]), now)
         ]
         for run_id in gone:
             with self._database.transaction() as connection:

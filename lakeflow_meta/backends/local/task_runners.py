@@ -39,8 +39,8 @@ from lakeflow_meta.backends.local.task_work import (
     Wheel,
     Work,
 )
-from lakeflow_meta.backends.local.volumes import VolumePaths
 from lakeflow_meta.errors import ConfigError, NotFoundError
+from lakeflow_meta.paths import PathMap
 from lakeflow_meta.sql import split_statements
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ def no_environment() -> Mapping[str, str]:
 class TaskRunners:
     """Everything that running tasks needs from outside."""
 
-    paths: VolumePaths
+    paths: PathMap
     queries: QueryStore
     task_session: Callable[[], SparkSession]
     own_task: OwnTaskRunner

@@ -18,6 +18,7 @@ from typing import Any
 
 from lakeflow_meta.errors import ConfigError
 from lakeflow_meta.names import TableName
+from lakeflow_meta.paths import path_of_location
 from lakeflow_meta.sql import ident
 
 _NOTES = "_lakeflow"
@@ -142,6 +143,16 @@ class Warehouse:
     def table_path(self, table: TableName) -> Path:
         """The directory of a managed table."""
         return self.root / table.catalog / table.schema / table.name
+
+    def location(self, table: TableName) -> Path | None:
+        """Where a Delta table lies, here or elsewhere; None where no path of this machine is known.
+
+        What the note of a table elsewhere says is not looked up: there may be nothing any more.
+        """
+        if self.is_delta(table):
+            return self.table_path(table)
+        noted = self.note(table).get("location")
+        return None if noted is None else path_of_location(noted)
 
     def _log_path(self, table: TableName) -> Path:
         return self.table_path(table) / "_delta_log"

@@ -30,9 +30,9 @@ from lakeflow_meta.backends.local.task_runners import (
     TaskRunners,
     no_environment,
 )
-from lakeflow_meta.backends.local.volumes import VolumePaths
 from lakeflow_meta.backends.local.workspace_db import WorkspaceDb
 from lakeflow_meta.errors import NotFoundError
+from lakeflow_meta.paths import PathMap
 from lakeflow_meta.ports import Clock, JobRun, LiveJob, SavedQuery, Sleep, TaskRun, utc_now
 from lakeflow_meta.progress import Progress, silent
 
@@ -75,11 +75,11 @@ class LocalWorkspace:
         environment: Environment = no_environment,
         sleep: Sleep = time.sleep,
     ) -> None:
-        self.paths = VolumePaths(home.absolute(), project_root.absolute())
+        self._home = home.absolute()
         self._clock = clock
         self._progress = progress
         self._sleep = sleep
-        self._database = WorkspaceDb(self.paths.home / "workspace.db")
+        self._database = WorkspaceDb(self._home / "workspace.db")
         self._jobs = JobStore(self._database, clock)
         self._queries = QueryStore(self._database, clock)
         self._runs = RunStore(self._database, clock)
@@ -87,7 +87,11 @@ class LocalWorkspace:
         self._session_lock = threading.Lock()
         self._task_session = task_session
         self._runners = TaskRunners(
-            self.paths, self._queries, self._one_session_at_a_time, own_task, environment
+            PathMap.of_home(home, project_root),
+            self._queries,
+            self._one_session_at_a_time,
+            own_task,
+            environment,
         )
         self._active: dict[int, _Active] = {}
         self._runs.end_abandoned()
@@ -179,7 +183,7 @@ class LocalWorkspace:
         plan = RunPlan(
             context=with_parameters(context),
             tasks=tasks,
-            log_folder=self.paths.home / "runs" / str(started.run_id),
+            log_folder=self._home / "runs" / str(started.run_id),
             timeout_seconds=float(job.settings.get("timeout_seconds", 0)),
         )
         self._execute(plan)

@@ -11,8 +11,8 @@ import pytest
 
 from lakeflow_meta.backends.local_files import LocalFiles
 from lakeflow_meta.errors import BackendError, NotFoundError
-from lakeflow_meta.ingest.files import PathMap
 from lakeflow_meta.ingest.source import FileSource
+from lakeflow_meta.paths import PathMap
 
 
 @pytest.fixture
@@ -35,7 +35,7 @@ def root(tmp_path: Path) -> Path:
 
 
 def listed(root: Path, path: str, **config: Any) -> list[str]:
-    files = LocalFiles(PathMap(str(root), str(root / "volumes")))
+    files = LocalFiles(PathMap(root, root / "volumes"))
     source = FileSource.parse("m/s", {"path": path, "format": "csv", **config}, {"table": "a.b.c"})
     return sorted(file.path.removeprefix(f"{root}/") for file in files.list_files(source))
 
@@ -82,13 +82,13 @@ def test_a_hidden_file_named_by_itself_is_an_error_because_spark_reads_it_as_emp
 
 def test_times_are_exact_to_the_microsecond(root: Path) -> None:
     os.utime(root / "in/a.csv", ns=(0, 1_700_000_000_123_456_789))
-    files = LocalFiles(PathMap(str(root)))
+    files = LocalFiles(PathMap(root))
     (found,) = files.stat([str(root / "in/a.csv")]).values()
     assert found.modified_at.isoformat() == "2023-11-14T22:13:20.123456+00:00"
 
 
 def test_bytes_are_hashed_and_a_changing_file_is_left_out(root: Path) -> None:
-    files = LocalFiles(PathMap(str(root)))
+    files = LocalFiles(PathMap(root))
     paths = [str(root / name) for name in ("in/a.csv", "in/b.json", "in/deep/c.csv")]
     found = files.stat(paths)
     (root / "in/b.json").write_text("longer than it was")

@@ -41,6 +41,22 @@ def test_the_directory_is_the_catalog(warehouse: Warehouse) -> None:
     assert not warehouse.is_view(SILVER.table("orders"))
 
 
+def test_a_table_lies_in_the_warehouse_or_where_its_note_says(warehouse: Warehouse) -> None:
+    make_table(warehouse, "orders")
+    warehouse.write_note(SILVER.table("v"), {"view": ["CREATE VIEW v AS SELECT 1"]})
+    warehouse.write_note(SILVER.table("outside"), {"location": "file:/data/a b"})
+    warehouse.write_note(SILVER.table("far"), {"location": "s3a://bucket/x"})
+
+    names = ("orders", "outside", "far", "v", "none")
+    assert [warehouse.location(SILVER.table(name)) for name in names] == [
+        warehouse.table_path(SILVER.table("orders")),
+        Path("/data/a b"),
+        None,
+        None,
+        None,
+    ]
+
+
 def test_an_empty_place_has_nothing(tmp_path: Path) -> None:
     nowhere = Warehouse(tmp_path / "nowhere")
     assert nowhere.catalogs() == []

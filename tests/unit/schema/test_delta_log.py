@@ -145,6 +145,23 @@ def test_absent_is_told_from_no_schema_from_no_delta_table_and_from_a_view(tmp_p
     (notes / "v.json").write_text(json.dumps({"view": ["CREATE VIEW …"]}))
     assert isinstance(view := _read(tmp_path, NAME.sibling("V")), Unreadable)
     assert view.reason == "Main.Silver.V is a view"
+    (notes / "c.json").write_text(json.dumps({"table": "CREATE TABLE c (a INT) USING csv"}))
+    assert isinstance(as_csv := _read(tmp_path, NAME.sibling("C")), Unreadable)
+    assert as_csv.kind == "not_delta"
+
+
+def test_a_table_that_lies_elsewhere_is_found_by_its_note(tmp_path: Path) -> None:
+    _commit(tmp_path, 0, {"protocol": _protocol()}, {"metaData": _metadata(FIELD)})
+    elsewhere = tmp_path / "a b%20c"
+    _folder(tmp_path).rename(elsewhere)
+    notes = _folder(tmp_path).parent / "_lakeflow"
+    notes.mkdir()
+    note = notes / f"{NAME.name.lower()}.json"
+    note.write_text(json.dumps({"location": f"file:{elsewhere}"}))
+    assert [column.name for column in _live(tmp_path).columns] == [FIELD["name"]]
+    for place in ("s3a://bucket/x", str(tmp_path / "gone")):
+        note.write_text(json.dumps({"location": place}))
+        assert isinstance(_read(tmp_path), Unreadable)
 
 
 @pytest.mark.parametrize(

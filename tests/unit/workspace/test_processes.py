@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from lakeflow_meta.backends.local.processes import ProcessIdentity, has_ended, this_process
+from lakeflow_meta.backends.processes import has_ended, may_be_alive, process_name
 from lakeflow_meta.errors import ConfigError, ConflictError
 from lakeflow_meta.ports import RunState as S
 
@@ -215,17 +215,82 @@ NOW = datetime(2026, 5, 1, 12, 0, tzinfo=UTC)
 FRESH, STALE = NOW - timedelta(seconds=5), NOW - timedelta(seconds=120)
 
 
+def place_pid_and_start() -> tuple[str, str, str]:
+    place, pid, started = process_name().split(":")
+    return place, pid, started
+
+
 def test_a_living_process_has_not_ended_however_old_its_heartbeat() -> None:
-    me = ProcessIdentity.from_json(this_process().to_json())
-    assert not has_ended(me, STALE, NOW)
+    assert not has_ended(process_name(), STALE, NOW)
+    assert may_be_alive(process_name())
+
+
+def test_what_follows_the_name_of_a_process_says_nothing_of_it() -> None:
+    assert not has_ended(f"{process_name()}/ingest/1:2:3", STALE, NOW)
+    assert may_be_alive(f"{process_name()}/ingest/1:2:3")
 
 
 def test_a_process_number_that_was_given_again_is_another_process() -> None:
-    me = this_process()
-    assert has_ended(ProcessIdentity(me.pid, "1", me.place), FRESH, NOW)
+    place, pid, _ = place_pid_and_start()
+    assert has_ended(f"{place}:{pid}:1", FRESH, NOW)
+    assert not may_be_alive(f"{place}:{pid}:1/ingest")
 
 
-def test_a_process_elsewhere_is_judged_by_its_heartbeat() -> None:
-    elsewhere = ProcessIdentity(1, "1", "another-boot:pid:[1]")
+def test_a_host_may_be_renamed_while_a_process_runs() -> None:
+    place, pid, started = place_pid_and_start()
+    renamed = f"old-name@{place.partition('@')[2]}:{pid}"
+    assert not has_ended(f"{renamed}:{started}", STALE, NOW)
+    assert has_ended(f"{renamed}:1", FRESH, NOW)
+
+
+def test_a_process_that_ended_has_ended_however_fresh_its_heartbeat() -> None:
+    child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    owner = process_name(child.pid)
+    assert not has_ended(owner, STALE, NOW)
+    child.communicate(b"\n")
+    assert has_ended(owner, FRESH, NOW)
+    assert not may_be_alive(owner)
+
+
+@pytest.mark.parametrize("changed", ["boot", "container", "machine"])
+def test_a_process_elsewhere_is_judged_by_its_heartbeat(changed: str) -> None:
+    place, _, _ = place_pid_and_start()
+    boot, _, container = place.partition("@")[2].rpartition(".")
+    elsewhere = {
+        "boot": f"{place.partition('@')[0]}@another-boot.{container}:1:1",
+        "container": f"{place.partition('@')[0]}@{boot}.1{container}:1:1",
+        "machine": "elsewhere:1:1",
+    }[changed]
     assert not has_ended(elsewhere, FRESH, NOW)
     assert has_ended(elsewhere, STALE, NOW)
+    assert may_be_alive(elsewhere)
+
+
+@pytest.mark.parametrize("owner", ["", "nonsense", '{"pid": 1}', "a:b:c", "a:99999999999:1"])
+def test_an_owner_that_names_no_process_is_judged_by_its_heartbeat(owner: str) -> None:
+    assert may_be_alive(owner)
+    assert not has_ended(owner, FRESH, NOW)
+    assert has_ended(owner, STALE, NOW)
+
+
+def test_a_process_whose_start_is_not_known_has_ended_when_its_number_is_free() -> None:
+    place, pid, _ = place_pid_and_start()
+    assert may_be_alive(f"{place}:{pid}:?")
+    assert has_ended(f"{place}:{pid}:?", STALE, NOW)
+    assert not has_ended(f"{place}:{pid}:?", FRESH, NOW)
+    child = subprocess.Popen([sys.executable, "-c", ""])
+    child.communicate()
+    assert has_ended(f"{place}:{child.pid}:?", FRESH, NOW)
+
+
+def test_without_proc_the_number_and_the_heartbeat_decide(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("lakeflow_meta.backends.processes._PROC", Path("/none"))
+    child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    owner = process_name(child.pid)
+    assert owner.endswith(f":{child.pid}:?")
+    assert may_be_alive(owner)
+    assert not has_ended(owner, FRESH, NOW)
+    assert has_ended(owner, STALE, NOW)
+    child.communicate(b"\n")
+    assert not may_be_alive(owner)
+    assert has_ended(owner, FRESH, NOW)

@@ -1,0 +1,108 @@
+"""Paths as people write them, the one name that each has, and where it lies on this machine. Pure.
+
+``/Volumes/<catalog>/<schema>/<volume>/<rest>`` is a volume's, and never leads out of it. A relative
+path starts at the project; an absolute one is itself. What a file is called is left as it is.
+
+https://docs.databricks.com/volumes/paths
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from lakeflow_meta.errors import ConfigError
+
+VOLUMES = "/Volumes"
+
+_SCHEME = re.compile(r"([a-zA-Z][a-zA-Z0-9+.-]+):/")
+_DEPTH = 3  # catalog, schema, volume
+
+
+@dataclass(frozen=True, slots=True)
+class PathMap:
+    """The paths of one workspace. Both directories are absolute.
+
+    ``volumes``: the directory that ``/Volumes`` stands for; None where ``/Volumes`` is a real
+    directory (on Databricks).
+    """
+
+    project_root: Path
+    volumes: Path | None = None
+
+    @classmethod
+    def of_home(cls, home: Path, project_root: Path) -> PathMap:
+        """Of an embedded workspace, whose volumes lie in its home."""
+        return cls(project_root.absolute(), home.absolute() / "volumes")
+
+    def known_as(self, written: str) -> str:
+        """The one name of a path: absolute; ``/Volumes/…`` for all that is in a volume.
+
+        Raises ConfigError for a path that leaves its volume by ``..``, that names no volume, or
+        that is of cloud storage.
+        """
+        text = _without_scheme(written)
+        parts = PurePosixPath(text).parts
+        if parts[:2] == ("/", "Volumes"):
+            return "/".join((VOLUMES, *_inside_volume(written, parts[2:])))
+        path = PurePosixPath(self.project_root, text)
+        return self._volume_path(path) or str(path)
+
+    def physical(self, known: str) -> str:
+        """Where the file of this name lies; ``known`` is what `known_as` gave, or a path below."""
+        if self.volumes is not None and is_in_volumes(known):
+            return f"{self.volumes}{known[len(VOLUMES) :]}"
+        return known
+
+    def local(self, written: str) -> Path:
+        """Where a path is on this machine. Raises ConfigError as `known_as` does."""
+        return Path(self.physical(self.known_as(written)))
+
+    def _volume_path(self, path: PurePosixPath) -> str | None:
+        """``/Volumes/…`` for a place inside a volume, None for any other."""
+        if self.volumes is None or not path.is_relative_to(self.volumes):
+            return None
+        parts = path.relative_to(self.volumes).parts
+        inside = len(parts) >= _DEPTH and ".." not in parts
+        return "/".join((VOLUMES, *parts)) if inside else None
+
+
+def is_in_volumes(known: str) -> bool:
+    """Whether a name that `PathMap.known_as` gave is of a volume."""
+    return known.startswith(VOLUMES + "/")
+
+
+def path_of_location(location: str) -> Path | None:
+    """Where a table lies, from Spark's word for it; None where that is not on this machine.
+
+    Hadoop writes a path with its scheme and escapes nothing: ``file:/a b``.
+    """
+    text = location.removeprefix("file:")
+    return Path("/" + text.lstrip("/")) if text.startswith("/") else None
+
+
+def _without_scheme(written: str) -> str:
+    """``dbfs:/Volumes/…`` and ``file:/…`` name the same as without; several slashes are one."""
+    text = written.removeprefix("dbfs:") if written.startswith(f"dbfs:{VOLUMES}/") else written
+    text = text.removeprefix("file:") if text.startswith("file:/") else text
+    if scheme := _SCHEME.match(text):
+        raise ConfigError(f"{written}: {scheme[1]} storage is not on this machine")
+    if not text:
+        raise ConfigError("a path has at least one character")
+    return "/" + text.lstrip("/") if text.startswith("/") else text
+
+
+def _inside_volume(written: str, parts: tuple[str, ...]) -> list[str]:
+    volume = parts[:_DEPTH]
+    if len(volume) < _DEPTH or ".." in volume:
+        raise ConfigError(f"{written}: write /Volumes/<catalog>/<schema>/<volume>/…")
+    rest: list[str] = []
+    for part in parts[_DEPTH:]:
+        if part != "..":
+            rest.append(part)
+        elif not rest:
+            raise ConfigError(f"{written} leaves its volume")
+        else:
+            rest.pop()
+    return [*volume, *rest]

@@ -1,0 +1,741 @@
+"""The monitor: files in, changes found, jobs made. With the real manager and orchestrator."""
+
+import json
+import threading
+import tracemalloc
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from lakeflow_meta.backends.local_folder import LocalFolder
+from lakeflow_meta.control.change_memory import ChangeMemory
+from lakeflow_meta.control.declared import read_declared
+from lakeflow_meta.control.file_intake import FileIntake
+from lakeflow_meta.control.manager import MetadataManager
+from lakeflow_meta.control.monitor import MetadataMonitor
+from lakeflow_meta.control.monitor_report import status_line
+from lakeflow_meta.control.tables import SOURCES, STATE, ControlTables
+from lakeflow_meta.control.volume_watch import FolderWatch
+from lakeflow_meta.control.watched_files import WatchedFile
+from lakeflow_meta.errors import BackendError, NotFoundError
+from lakeflow_meta.jobs.job_settings import JobContext
+from lakeflow_meta.jobs.orchestrator import JobOrchestrator
+from lakeflow_meta.testing import Crash, CrashPoint, FakeJobs, FakeQueries, FakeStore, FixedClock
+
+CONTROL = "main.lakeflow.etl_control"
+TABLES = ControlTables.named(CONTROL)
+LONG_AGO = timedelta(days=1)
+
+
+def module(name: str, *statements: str, head: str = "") -> str:
+    """One module whose sources run these statements."""
+    lines = [head, "modules:", f"  - module_name: {name}", "    sources:"]
+    for number, statement in enumerate(statements or ("SELECT 1",)):
+        task = {"task_type": "sql_query", "sql_task": {"sql_query": statement}}
+        lines += [
+            f"      - source_id: s{number}",
+            "        execution_order: 1",
+            f"        transformation_config: {json.dumps(task)}",
+        ]
+    return "\n".join(lines) + "\n"
+
+
+@dataclass
+class Folder:
+    """A watched folder in memory. ``on_list`` is called at each listing: others at work."""
+
+    clock: FixedClock
+    files: dict[str, tuple[bytes, datetime]] = field(default_factory=dict)
+    broken: set[str] = field(default_factory=set)
+    missing: bool = False
+    reads: int = 0
+    on_list: list[Callable[[], None]] = field(default_factory=list)
+    etags: bool = False
+
+    def put(self, name: str, text: str | bytes, age: timedelta = LONG_AGO) -> None:
+        data = text.encode() if isinstance(text, str) else text
+        self.files[name] = (data, self.clock() - age)
+
+    def list_files(self) -> list[WatchedFile]:
+        if self.missing:
+            raise NotFoundError("there is no such volume")
+        if self.on_list:
+            self.on_list.pop(0)()
+        return [
+            WatchedFile(name, len(data), at, str(hash(data)) if self.etags else None)
+            for name, (data, at) in sorted(self.files.items())
+        ]
+
+    def read_file(self, name: str) -> bytes:
+        self.reads += 1
+        if name in self.broken:
+            raise BackendError(f"{name}: permission denied", code="PermissionError")
+        if name not in self.files:
+            raise NotFoundError(name)
+        return self.files[name][0]
+
+
+class World:
+    """One folder, one control table, one workspace."""
+
+    def __init__(self) -> None:
+        self.clock = FixedClock(step_seconds=0.001)
+        self.store = FakeStore(self.clock)
+        self.jobs = FakeJobs(self.clock)
+        self.queries = FakeQueries()
+        self.folder = Folder(self.clock)
+        self.beats: list[Any] = []
+        self.manager = self.new_manager(self.store)
+
+    def new_manager(self, store: Any) -> MetadataManager:
+        return MetadataManager(CONTROL, store=store, actor="tester", clock=self.clock)
+
+    def monitor(self, crash: CrashPoint | None = None, **options: Any) -> MetadataMonitor:
+        """A monitor of a new process."""
+
+        def wrap(port: Any) -> Any:
+            return crash.wrap(port) if crash else port
+
+        store, folder = wrap(self.store), wrap(self.folder)
+        manager = self.new_manager(store)
+        context = JobContext(control_table=CONTROL)
+        orchestrator = JobOrchestrator(
+            store,
+            wrap(self.jobs),
+            wrap(self.queries),
+            tables=TABLES,
+            context=context,
+            clock=self.clock,
+            sleep=self.clock.advance,
+        )
+        stop = options.pop("stop", threading.Event())
+
+        def pause(seconds: float) -> bool:
+            self.clock.advance(seconds)
+            return bool(stop.is_set())
+
+        intake = FileIntake(
+            "/Volumes/main/lakeflow/metadata",
+            FolderWatch(folder, clock=self.clock, pause=pause),
+            store=store,
+            tables=TABLES,
+            read=lambda yaml, scripts: read_declared(yaml, scripts, variables={}, context=context),
+            load=lambda declared, prune: manager.load(declared, prune=prune),
+            prune=options.pop("prune", False),
+        )
+        return MetadataMonitor(
+            memory=ChangeMemory(store, TABLES),
+            detect=manager.changes,
+            apply=options.pop("apply", orchestrator.apply),
+            intake=intake,
+            check_interval_seconds=0,
+            clock=self.clock,
+            stop=stop,
+            heartbeat=options.pop("heartbeat", self.beats.append),
+            **options,
+        )
+
+    def statement(self, name: str, source_id: str = "s0") -> str:
+        rows = [r for r in self.manager.get_module_sources(name) if r["source_id"] == source_id]
+        config = json.loads(rows[0]["transformation_config"])
+        return str(config["sql_task"]["sql_query"])
+
+    def set_statement(self, name: str, statement: str) -> None:
+        """As SQL on another engine would: no timestamp is touched."""
+        config = {"task_type": "sql_query", "sql_task": {"sql_query": statement}}
+        row = {
+            "module_name": name,
+            "source_id": "s0",
+            "execution_order": 1,
+            "transformation_config": json.dumps(config),
+            "is_active": True,
+        }
+        self.store.merge(TABLES.sources, [row], keys=SOURCES.keys)
+
+    def versions(self) -> dict[str, int | None]:
+        return {str(table): self.store.version(table) for table in TABLES.all()}
+
+
+@pytest.fixture
+def world() -> World:
+    return World()
+
+
+def updated(result: dict[str, Any]) -> dict[str, str]:
+    return {job["module"]: job["action"] for job in result["jobs_updated"]}
+
+
+def files(result: dict[str, Any]) -> dict[str, str]:
+    return {file["file"]: file["action"] for file in result["files"]}
+
+
+# --- one look
+
+
+def test_a_new_file_becomes_rows_and_a_job_in_one_look(world: World) -> None:
+    world.folder.put("deep/er/sales.yml", module("sales"))
+    result = world.monitor().check_and_update()
+    assert result["errors"] == []
+    assert updated(result) == {"sales": "created"}
+    assert files(result) == {"deep/er/sales.yml": "new"}
+    assert result["jobs_updated"][0]["job_id"] == next(world.jobs.list_jobs()).job_id
+    assert (result["changes_detected"], result["yaml_changes"], result["table_changes"]) == (
+        True,
+        True,
+        True,
+    )
+
+
+def test_the_result_has_the_keys_that_scripts_of_lakeflow_jobs_meta_read(world: World) -> None:
+    world.folder.put("a.yml", module("sales"))
+    monitor = world.monitor()
+    first, second = monitor.check_and_update(), monitor.check_and_update()
+    assert {"timestamp", "changes_detected", "yaml_changes", "table_changes"} <= first.keys()
+    assert {"jobs_updated", "errors", "last_check_timestamp"} <= first.keys()
+    assert first["jobs_updated"][0]["job"] == "sales"
+    assert second["last_check_timestamp"] == first["timestamp"]
+    assert datetime.fromisoformat(first["timestamp"]).tzinfo is not None
+
+
+def test_an_idle_look_writes_nothing_and_says_so(world: World) -> None:
+    world.folder.put("a.yml", module("sales"))
+    monitor = world.monitor()
+    monitor.check_and_update()
+    before, calls = world.versions(), dict(world.store.calls)
+    result = monitor.check_and_update()
+    assert not result["changes_detected"]
+    assert result["errors"] == []
+    assert world.versions() == before
+    made = {m for m in world.store.calls if world.store.calls[m] != calls.get(m, 0)}
+    assert made == {"version"}
+    assert status_line(result).endswith("nothing changed")
+
+
+def test_an_edit_in_place_of_the_same_size_and_time_is_seen_and_touches_one_job(
+    world: World,
+) -> None:
+    world.folder.put("a.yml", module("a"))
+    world.folder.put("b.yml", module("b", "SELECT 1"))
+    monitor = world.monitor()
+    monitor.check_and_update()
+    at = world.folder.files["b.yml"][1]
+    world.folder.files["b.yml"] = (module("b", "SELECT 2").encode(), at)
+    result = monitor.check_and_update()
+    assert files(result) == {"b.yml": "changed"}
+    assert updated(result) == {"b": "updated"}
+    assert world.statement("b") == "SELECT 2"
+
+
+def test_many_files_at_once_are_one_look(world: World) -> None:
+    for number in range(20):
+        world.folder.put(f"f{number}.yaml", module(f"m{number}"))
+    result = world.monitor().check_and_update()
+    assert len(files(result)) == len(updated(result)) == 20
+
+
+def test_hidden_files_settings_and_other_types_are_no_metadata(world: World) -> None:
+    for name in ("x.txt", "conf/dev.yml", ".git/a.yml", "a/.b.yml", "notes.yml~"):
+        world.folder.put(name, "modules: [")
+    result = world.monitor().check_and_update()
+    assert (files(result), result["errors"]) == ({}, [])
+
+
+def test_a_ddl_script_beside_the_yaml_is_watched_too(world: World) -> None:
+    world.folder.put("ddl_scripts/lake/001_init/001_a.sql", "CREATE SCHEMA s")
+    world.folder.put("a.yml", module("a"))
+    monitor = world.monitor()
+    assert monitor.check_and_update()["errors"] == []
+    world.folder.put("ddl_scripts/lake/001_init/002_b.sql", "CREATE SCHEMA t")
+    result = monitor.check_and_update()
+    assert files(result) == {"ddl_scripts/lake/001_init/002_b.sql": "new"}
+    assert not result["table_changes"]
+
+
+# --- bad files
+
+
+def test_a_bad_file_is_reported_with_its_line_and_does_not_stop_the_others(world: World) -> None:
+    world.folder.put("good.yml", module("good"))
+    world.folder.put("bad.yml", "modules:\n  - module_nam: x\n")
+    monitor = world.monitor()
+    result = monitor.check_and_update()
+    assert updated(result) == {"good": "created"}
+    assert files(result) == {"good.yml": "new", "bad.yml": "invalid"}
+    assert "bad.yml:2" in result["errors"][0]
+    again = monitor.check_and_update()
+    assert again["errors"] == result["errors"]
+    world.folder.put("bad.yml", module("fixed"))
+    assert updated(monitor.check_and_update()) == {"fixed": "created"}
+
+
+def test_a_bad_file_writes_nothing_however_often_it_is_tried(world: World) -> None:
+    world.folder.put("a.yml", module("a"))
+    world.folder.put("bad.yml", "modules: [")
+    monitor = world.monitor()
+    monitor.check_and_update()
+    before = world.versions()
+    for _ in range(3):
+        assert monitor.check_and_update()["errors"]
+    assert world.versions() == before
+
+
+def test_a_file_that_is_not_text_or_cannot_be_read_fails_alone(world: World) -> None:
+    world.folder.put("good.yml", module("good"))
+    world.folder.put("latin.yml", b"modules: [\xff]")
+    world.folder.put("secret.yml", module("secret"))
+    world.folder.broken.add("secret.yml")
+    monitor = world.monitor()
+    result = monitor.check_and_update()
+    assert updated(result) == {"good": "created"}
+    assert len(result["errors"]) == 2
+    world.folder.broken.clear()
+    assert updated(monitor.check_and_update()) == {"secret": "created"}
+
+
+def test_what_needs_a_bad_file_waits_with_it(world: World) -> None:
+    table = "tables:\n  - table: main.s.t\n    module: sales\n    columns: [{name: id, type: INT}]\n"
+    world.folder.put("table.yml", table)
+    world.folder.put("sales.yml", "modules: [{module_name: sales, sourcez: []}]")
+    world.folder.put("other.yml", module("other"))
+    monitor = world.monitor()
+    result = monitor.check_and_update()
+    assert updated(result) == {"other": "created"}
+    assert files(result)["table.yml"] == "invalid"
+    world.folder.put("sales.yml", module("sales"))
+    result = monitor.check_and_update()
+    assert result["errors"] == []
+    assert files(result) == {"sales.yml": "new", "table.yml": "new"}
+
+
+def test_of_two_files_that_declare_the_same_the_newcomer_is_to_blame(world: World) -> None:
+    world.folder.put("z.yml", module("sales", "SELECT 'first'"))
+    monitor = world.monitor()
+    monitor.check_and_update()
+    world.folder.put("a.yml", module("sales", "SELECT 'late'"))
+    result = monitor.check_and_update()
+    assert files(result) == {"a.yml": "invalid"}
+    assert "already declared" in result["errors"][0]
+    assert world.statement("sales") == "SELECT 'first'"
+
+
+def test_a_folder_that_cannot_be_listed_is_an_error_and_not_empty(world: World) -> None:
+    world.folder.put("a.yml", module("a"))
+    monitor = world.monitor()
+    monitor.check_and_update()
+    world.folder.missing = True
+    result = monitor.check_and_update()
+    assert "no such volume" in result["errors"][0]
+    assert files(result) == {}
+    world.folder.missing = False
+    assert not monitor.check_and_update()["changes_detected"]
+
+
+# --- half-written files
+
+
+def test_a_young_file_is_taken_in_the_same_look_once_it_stands_still(world: World) -> None:
+    world.folder.put("a.yml", module("a"), age=timedelta(0))
+    assert updated(world.monitor().check_and_update()) == {"a": "created"}
+
+
+def test_a_file_that_grows_is_left_until_it_stands_still(world: World) -> None:
+    whole = module("a", "SELECT 1", "SELECT 2")
+    cut = whole[: whole.index("      - source_id: s1")]
+    world.folder.put("a.yml", cut, age=timedelta(0))
+    now = timedelta(0)
+    world.folder.on_list = [lambda: None, lambda: world.folder.put("a.yml", whole, age=now)]
+    monitor = world.monitor()
+    result = monitor.check_and_update()
+    assert files(result) == {"a.yml": "waiting"}
+    assert not result["changes_detected"]
+    assert updated(monitor.check_and_update()) == {"a": "created"}
+    assert len(world.manager.get_module_sources("a")) == 2
+
+
+def test_a_file_that_goes_between_two_looks_was_never_there(world: World) -> None:
+    world.folder.put("a.yml", module("a"), age=timedelta(0))
+    world.folder.on_list = [lambda: None, world.folder.files.clear]
+    result = world.monitor().check_and_update()
+    assert (files(result), result["errors"]) == ({}, [])
+
+
+def test_stopping_while_a_file_settles_takes_nothing(world: World) -> None:
+    stop = threading.Event()
+    world.folder.put("a.yml", module("a"), age=timedelta(0))
+    world.folder.on_list = [stop.set]
+    result = world.monitor(stop=stop).check_and_update()
+    assert files(result) == {"a.yml": "waiting"}
+    assert world.store.version(TABLES.sources) is None
+
+
+# --- deleted files
+
+
+def test_a_deleted_file_is_reported_once_and_removes_nothing(world: World) -> None:
+    world.folder.put("a.yml", module("a"))
+    world.folder.put("b.yml", module("b"))
+    monitor = world.monitor()
+    monitor.check_and_update()
+    del world.folder.files["b.yml"]
+    result = monitor.check_and_update()
+    assert files(result) == {"b.yml": "deleted"}
+    assert result["yaml_changes"]
+    assert updated(result) == {}
+    assert world.manager.get_all_modules() == ["a", "b"]
+    assert files(monitor.check_and_update()) == {}
+
+
+def test_a_file_that_is_replaced_while_listed_is_not_deleted(world: World) -> None:
+    world.folder.put("a.yml", module("a"))
+    monitor = world.monitor()
+    monitor.check_and_update()
+    kept = dict(world.folder.files)
+    world.folder.files.clear()
+    world.folder.on_list = [lambda: None, lambda: world.folder.files.update(kept)]
+    assert files(monitor.check_and_update()) == {}
+
+
+def test_with_prune_rows_of_a_deleted_file_go_and_its_job_is_paused(world: World) -> None:
+    world.folder.put("a.yml", module("a"))
+    world.folder.put("b.yml", module("b"))
+    monitor = world.monitor(prune=True)
+    monitor.check_and_update()
+    del world.folder.files["b.yml"]
+    result = monitor.check_and_update()
+    assert result["errors"] == []
+    assert updated(result) == {"b": "paused"}
+    assert world.manager.get_all_modules() == ["a"]
+
+
+def test_prune_waits_for_bad_files_and_for_the_last_file(world: World) -> None:
+    world.folder.put("a.yml", module("a"))
+    world.folder.put("b.yml", module("b"))
+    monitor = world.monitor(prune=True)
+    monitor.check_and_update()
+    del world.folder.files["b.yml"]
+    world.folder.put("a.yml", "modules: [")
+    monitor.check_and_update()
+    assert world.manager.get_all_modules() == ["a", "b"]
+    world.folder.put("a.yml", module("a"))
+    assert updated(monitor.check_and_update()) == {"b": "paused"}
+    world.folder.files.clear()
+    assert monitor.check_and_update()["errors"]
+    assert world.manager.get_all_modules() == ["a"]
+
+
+# --- SQL and restores live beside files
+
+
+def test_a_change_by_sql_is_found_and_survives_other_files(world: World) -> None:
+    world.folder.put("a.yml", module("a"))
+    world.folder.put("b.yml", module("b"))
+    monitor = world.monitor()
+    monitor.check_and_update()
+    world.set_statement("a", "SELECT 'by hand'")
+    result = monitor.check_and_update()
+    assert updated(result) == {"a": "updated"}
+    assert not result["yaml_changes"]
+    world.folder.put("b.yml", module("b", "SELECT 2"))
+    assert updated(monitor.check_and_update()) == {"b": "updated"}
+    assert world.statement("a") == "SELECT 'by hand'"
+    world.folder.put("a.yml", module("a", "SELECT 'declared'"))
+    monitor.check_and_update()
+    assert world.statement("a") == "SELECT 'declared'"
+
+
+def test_a_shared_variable_changes_rows_of_files_that_did_not_change(world: World) -> None:
+    world.folder.put("a.yml", module("a", "SELECT '${var.env}'"))
+    world.folder.put("vars.yml", "variables: {env: dev}\n")
+    monitor = world.monitor()
+    assert monitor.check_and_update()["errors"] == []
+    assert world.statement("a") == "SELECT 'dev'"
+    world.folder.put("vars.yml", "variables: {env: prod}\n")
+    assert updated(monitor.check_and_update()) == {"a": "updated"}
+    assert world.statement("a") == "SELECT 'prod'"
+
+
+def test_a_variable_that_goes_is_seen_in_the_files_that_used_it(world: World) -> None:
+    world.folder.put("a.yml", module("a", "SELECT '${var.env:-none}'"))
+    world.folder.put("vars.yml", "variables: {env: dev}\n")
+    monitor = world.monitor()
+    monitor.check_and_update()
+    del world.folder.files["vars.yml"]
+    assert updated(monitor.check_and_update()) == {"a": "updated"}
+    assert world.statement("a") == "SELECT 'none'"
+
+
+# --- jobs
+
+
+def test_a_job_that_fails_is_reported_and_tried_at_the_next_look(world: World) -> None:
+    world.folder.put("a.yml", module("a"))
+    world.folder.put("b.yml", module("b"))
+    monitor = world.monitor()
+    world.jobs.fail_on("create_job", nth=1)
+    result = monitor.check_and_update()
+    assert len(result["errors"]) == 1
+    assert len(updated(result)) == 1
+    again = monitor.check_and_update()
+    assert again["errors"] == []
+    assert len(updated(again)) == 1
+    assert not monitor.check_and_update()["changes_detected"]
+
+
+def test_a_restarted_monitor_tries_the_failed_job_and_takes_no_file_again(world: World) -> None:
+    world.folder.put("a.yml", module("a"))
+    world.jobs.fail_on("create_job", nth=1)
+    assert world.monitor().check_and_update()["errors"]
+    result = world.monitor().check_and_update()
+    assert files(result) == {}
+    assert updated(result) == {"a": "created"}
+
+
+def test_a_restart_resumes_and_writes_nothing(world: World) -> None:
+    world.folder.put("a.yml", module("a"))
+    world.monitor().check_and_update()
+    world.set_statement("a", "SELECT 'by hand'")
+    world.monitor().check_and_update()
+    before = world.versions()
+    result = world.monitor().check_and_update()
+    assert (files(result), updated(result), result["errors"]) == ({}, {}, [])
+    assert world.versions() == before
+    assert world.statement("a") == "SELECT 'by hand'"
+
+
+def test_a_change_committed_while_jobs_are_updated_is_not_lost(world: World) -> None:
+    world.folder.put("a.yml", module("a"))
+    monitor = world.monitor()
+    apply = monitor._apply
+    assert apply is not None
+
+    def slow_apply(names: Any) -> Any:
+        done = apply(names)
+        world.set_statement("late", "SELECT 'late'")
+        return done
+
+    monitor._apply = slow_apply
+    assert updated(monitor.check_and_update()) == {"a": "created"}
+    monitor._apply = apply
+    assert updated(monitor.check_and_update()) == {"late": "created"}
+
+
+def test_without_apply_changes_are_only_reported_once(world: World) -> None:
+    world.folder.put("a.yml", module("a"))
+    monitor = world.monitor(apply=None)
+    result = monitor.check_and_update()
+    assert result["changes"]["new_modules"] == ["a"]
+    assert (updated(result), list(world.jobs.list_jobs())) == ({}, [])
+    assert not monitor.check_and_update()["changes_detected"]
+
+
+def test_metadata_that_cannot_be_read_is_an_error_and_never_no_changes(world: World) -> None:
+    world.folder.put("a.yml", module("a"))
+    monitor = world.monitor()
+    monitor.check_and_update()
+    world.set_statement("a", "SELECT 2")
+    world.store.fail_on("read", nth=1)
+    assert monitor.check_and_update()["errors"]
+    assert updated(monitor.check_and_update()) == {"a": "updated"}
+
+
+def test_two_monitors_at_once_do_the_work_once_and_agree(world: World) -> None:
+    world.folder.put("a.yml", module("a"))
+    one, two = world.monitor(), world.monitor()
+    one.check_and_update()
+    assert updated(two.check_and_update()) == {}
+    world.folder.put("a.yml", module("a", "SELECT 2"))
+    one.check_and_update()
+    result = two.check_and_update()
+    assert result["errors"] == []
+    assert updated(result) == {}
+    before = world.versions()
+    for monitor in (one, two, one, two):
+        assert not monitor.check_and_update()["changes_detected"]
+    assert world.versions() == before
+
+
+def test_a_cursor_that_somebody_overwrote_is_started_again(world: World) -> None:
+    world.folder.put("a.yml", module("a"))
+    world.monitor().check_and_update()
+    keys = [row["key"] for row in world.store.read(TABLES.of(STATE)).to_pylist()]
+    broken = [{"key": key, "value": '"?"', "fence": 7} for key in keys]
+    world.store.merge(TABLES.of(STATE), broken, keys=STATE.keys)
+    monitor = world.monitor()
+    result = monitor.check_and_update()
+    assert (updated(result), result["errors"]) == ({}, [])
+    before = world.versions()
+    assert not monitor.check_and_update()["changes_detected"]
+    assert world.versions() == before
+
+
+# --- killed anywhere
+
+
+def _run_until_done(world: World, crash: CrashPoint) -> None:
+    try:
+        world.monitor(crash).check_and_update()
+    except Crash:
+        world.clock.advance(120)  # leases of the dead process run out
+        world.monitor().check_and_update()
+
+
+def _outcome(world: World) -> Any:
+    jobs = {str(job.settings["name"]): job.settings for job in world.jobs.list_jobs()}
+    rows = [
+        {k: v for k, v in row.items() if not k.endswith("_timestamp")}
+        for row in world.store.read(TABLES.sources).to_pylist()
+    ]
+    state = {
+        row["key"]: row["value"]
+        for row in world.store.read(TABLES.of(STATE)).to_pylist()
+        if row["key"].startswith("monitor/")
+    }
+    return len(list(world.jobs.list_jobs())), jobs, rows, state
+
+
+def _prepared() -> World:
+    world = World()
+    world.folder.put("a.yml", module("a"))
+    world.folder.put("b.yml", module("b"))
+    world.monitor().check_and_update()
+    world.folder.put("b.yml", module("b", "SELECT 2", "SELECT 3"))
+    world.folder.put("c.yml", module("c"))
+    return world
+
+
+def _calls() -> int:
+    crash = CrashPoint()
+    _prepared().monitor(crash).check_and_update()
+    return len(crash.calls)
+
+
+@pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
+def test_killed_at_any_call_the_next_monitor_ends_as_if_nothing_had_been(after: bool) -> None:
+    calm = _prepared()
+    calm.monitor().check_and_update()
+    for at in range(1, _calls() + 1):
+        world = _prepared()
+        _run_until_done(world, CrashPoint(at, after=after))
+        assert _outcome(world) == _outcome(calm), f"killed at call {at}"
+
+
+# --- the loop
+
+
+def test_it_ends_after_the_iterations_asked_for_without_a_last_sleep(world: World) -> None:
+    monitor = world.monitor()
+    monitor.check_interval = 3600
+    seen: list[Any] = []
+    assert monitor.run_continuous(1, on_result=seen.append) == 1
+    assert len(seen) == 1
+    assert [beat["state"] for beat in world.beats] == ["running", "stopped"]
+
+
+def test_a_stop_signal_ends_it_between_steps(world: World) -> None:
+    world.folder.put("a.yml", module("a"))
+    stop = threading.Event()
+    monitor = world.monitor(stop=stop)
+    world.folder.on_list = [stop.set]
+    assert monitor.run_continuous() == 1
+    assert list(world.jobs.list_jobs()) == []
+    assert updated(world.monitor().check_and_update()) == {"a": "created"}
+
+
+def test_a_sleeping_monitor_stops_at_once(world: World) -> None:
+    monitor = world.monitor()
+    monitor.check_interval = 3600
+    runner = threading.Thread(target=monitor.run_continuous)
+    runner.start()
+    monitor.stop.set()
+    runner.join(timeout=5)
+    assert not runner.is_alive()
+
+
+def test_a_file_whose_platform_stamps_it_is_not_read_again(world: World) -> None:
+    world.folder.etags = True
+    world.folder.put("a.yml", module("a"))
+    monitor = world.monitor()
+    monitor.check_and_update()
+    monitor.check_and_update()
+    before = world.folder.reads
+    monitor.check_and_update()
+    assert world.folder.reads == before
+    world.folder.put("a.yml", module("a", "SELECT 2"))
+    assert updated(monitor.check_and_update()) == {"a": "updated"}
+
+
+def test_two_thousand_idle_looks_keep_memory_flat_and_write_nothing(world: World) -> None:
+    for number in range(5):
+        world.folder.put(f"f{number}.yml", module(f"m{number}"))
+    monitor = world.monitor(heartbeat=lambda _status: None)
+    monitor.run_continuous(200)
+    before = world.versions()
+    tracemalloc.start()
+    monitor.run_continuous(100)
+    first, _ = tracemalloc.get_traced_memory()
+    monitor.run_continuous(1900)
+    last, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert last - first < 20_000
+    assert world.versions() == before
+
+
+# --- on the file system
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Iterator[LocalFolder]:
+    (tmp_path / "sub" / ".hidden").mkdir(parents=True)
+    (tmp_path / "a.yml").write_text("a")
+    (tmp_path / "sub" / "b.yaml").write_text("b")
+    (tmp_path / "sub" / ".hidden" / "c.yml").write_text("c")
+    yield LocalFolder(tmp_path)
+
+
+def test_a_local_folder_lists_all_below_it_but_hidden_files(folder: LocalFolder) -> None:
+    assert [file.name for file in folder.list_files()] == ["a.yml", "sub/b.yaml"]
+    assert folder.read_file("sub/b.yaml") == b"b"
+
+
+def test_a_local_folder_that_is_not_there_is_not_empty(tmp_path: Path) -> None:
+    with pytest.raises(NotFoundError):
+        LocalFolder(tmp_path / "none").list_files()
+    with pytest.raises(NotFoundError):
+        LocalFolder(tmp_path).read_file("none.yml")
+
+
+# --- any order of edits ends in the same state as one load of the end
+
+
+_NAMES = st.sampled_from(["a.yml", "b.yml", "sub/c.yml"])
+_TEXTS = st.sampled_from(["SELECT 1", "SELECT 2", "bad", "gone"])
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.lists(st.lists(st.tuples(_NAMES, _TEXTS), min_size=1, max_size=3), max_size=4))
+def test_after_any_edits_recorded_rows_are_those_of_each_files_last_good_text(
+    looks: list[list[tuple[str, str]]],
+) -> None:
+    world = World()
+    monitor = world.monitor()
+    good: dict[str, str] = {}
+    for edits in looks:
+        for name, text in edits:
+            if text == "gone":
+                world.folder.files.pop(name, None)
+            else:
+                name_of_module = Path(name).stem
+                world.folder.put(name, "[" if text == "bad" else module(name_of_module, text))
+        for name, (data, _) in world.folder.files.items():
+            if data != b"[":
+                good[name] = data.decode()
+        monitor.check_and_update()
+    recorded = {name: world.statement(name) for name in world.manager.get_all_modules()}
+    expected = {Path(n).stem: "SELECT 1" if "SELECT 1" in t else "SELECT 2" for n, t in good.items()}
+    assert recorded == expected
