@@ -7,23 +7,19 @@ A warehouse takes at most 256 parameters a statement, so a list of values is one
 https://docs.databricks.com/sql/language-manual/sql-ref-parameter-marker.html
 """
 
+# ruff: noqa: S608 - statements are what this module makes: names quoted, values bound
+
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from lakeflow_meta.errors import BackendError
 from lakeflow_meta.names import TableName
 from lakeflow_meta.sql import ident, idents, literal, qualified
-
-if TYPE_CHECKING:
-    from sqlglot import exp
-
-MOST_PARAMETERS = 256
-"""What a SQL warehouse takes in one statement."""
 
 CHUNK_BYTES = 4 * 1024 * 1024
 """Rows are cut into parameters of about this size."""
@@ -31,6 +27,9 @@ CHUNK_BYTES = 4 * 1024 * 1024
 VALUE_BYTES = 19_000_000
 """The longest text that Spark's JSON parser takes: 19 MB work, 21 MB do not (measured)."""
 
+_THERE_NAME = "_lakeflow_there"
+_OFFERED = ident("_lakeflow_offered")
+_RECORDED = ident("_lakeflow_recorded")
 _GONE = ident("_lakeflow_gone")
 _MARK = ident("_lakeflow_mark")
 
@@ -129,25 +128,31 @@ def condition(where: Mapping[str, Any], alias: str = "") -> Bound:
 
     NULL, alone or in a list, means NULL itself.
     """
-    texts: list[str] = []
-    parameters: dict[str, Any] = {}
-    for number, (column, value) in enumerate(where.items()):
-        text, bound = _one_condition(_of(alias, column), f"where_{number}", value)
-        texts.append(f"({text})")
-        parameters |= bound
-    return Bound(" AND ".join(texts) or "TRUE", parameters)
+    parts = _conditions(where, alias).values()
+    parameters = {name: value for part in parts for name, value in part.parameters.items()}
+    return Bound(" AND ".join(part.text for part in parts) or "TRUE", parameters)
 
 
-def _one_condition(column: str, name: str, value: Any) -> tuple[str, dict[str, Any]]:
+def _conditions(where: Mapping[str, Any], alias: str) -> dict[str, Bound]:
+    return {
+        column: _one_condition(_of(alias, column), f"where_{number}", value)
+        for number, (column, value) in enumerate(where.items())
+    }
+
+
+def _one_condition(column: str, name: str, value: Any) -> Bound:
+    if value is None:
+        return Bound(f"({column} IS NULL)")
     if not isinstance(value, list | tuple | set | frozenset):
-        return (f"{column} IS NULL", {}) if value is None else (f"{column} <=> :{name}", {name: value})
-    present = sorted({item for item in value if item is not None})
-    parts = [f"{column} IS NULL"] if None in value else []
+        return Bound(f"({column} <=> :{name})", {name: value})
+    present = [item for item in value if item is not None]
+    parts = [f"{column} IS NULL"] if len(present) < len(value) else []
     if not present:
-        return (parts or ["FALSE"])[0], {}
+        return Bound((parts or ["FALSE"])[0])
     listed = f"from_json(:{name}, {literal(f'array<{_type_of(present[0])}>')})"
-    parts.insert(0, f"array_contains({listed}, {column})")
-    return " OR ".join(parts), {name: json.dumps(present, default=_json_value)}
+    parts.append(f"array_contains({listed}, {column})")
+    text = json.dumps(sorted(set(present)), default=_json_value)
+    return Bound(f"({' OR '.join(parts)})", {name: text})
 
 
 def _type_of(value: Any) -> str:
@@ -182,9 +187,14 @@ def _differs(columns: Iterable[str], left: str, right: str) -> str:
 # --- statements --------------------------------------------------------------------------------
 
 
-def shape_of(table: TableName) -> str:
+def shape_of(table: TableName, version: int | None = None) -> str:
     """A query without rows that tells the columns and their types."""
-    return f"SELECT * FROM {qualified(table)} LIMIT 0"
+    return f"SELECT * FROM {_at(table, version)} LIMIT 0"
+
+
+def _at(table: TableName, version: int | None) -> str:
+    travel = "" if version is None else f" VERSION AS OF {int(version)}"
+    return qualified(table) + travel
 
 
 def select_rows(
@@ -195,10 +205,55 @@ def select_rows(
 ) -> Bound:
     """Rows now, or as of a version."""
     chosen = idents(columns) if columns else "*"
-    travel = "" if version is None else f" VERSION AS OF {int(version)}"
     bound = condition(where or {})
-    text = f"SELECT {chosen} FROM {qualified(table)}{travel} WHERE {bound.text}"
+    text = f"SELECT {chosen} FROM {_at(table, version)} WHERE {bound.text}"
     return Bound(text, bound.parameters)
+
+
+@dataclass(frozen=True, slots=True)
+class TwoVersions:
+    """A query for the rows that differ between two versions; None is the newest.
+
+    ``old`` and ``new`` are the columns that the versions have. Each row of the result is the row
+    before and the row after: whether it is there, then its ``names``.
+    """
+
+    table: TableName
+    since: int
+    until: int | None
+    old: Sequence[str]
+    new: Sequence[str]
+    keys: Sequence[str]
+    ignore: frozenset[str]
+    where: Mapping[str, Any]
+
+    @property
+    def names(self) -> list[str]:
+        """The columns that are compared."""
+        return [n for n in dict.fromkeys((*self.new, *self.old)) if n not in self.ignore]
+
+    @property
+    def bound(self) -> Bound:
+        """The statement."""
+        compared = (_THERE_NAME, *self.names)
+        columns = ", ".join(
+            f"{_of(side, name)} AS {side}_{number}"
+            for side in ("b", "a")
+            for number, name in enumerate(compared)
+        )
+        text = (
+            f"SELECT {columns} FROM {self._side(self.since, self.old)} AS b"
+            f" FULL OUTER JOIN {self._side(self.until, self.new)} AS a"
+            f" ON {_same(self.keys, 'b', 'a')} WHERE {_differs(compared, 'b', 'a')}"
+        )
+        return Bound(text, condition(self.where).parameters)
+
+    def _side(self, version: int | None, present: Sequence[str]) -> str:
+        columns = [ident(n) if n in present else f"NULL AS {ident(n)}" for n in self.names]
+        return (
+            f"(SELECT TRUE AS {ident(_THERE_NAME)}, {', '.join(columns)}"
+            f" FROM {_at(self.table, version)} WHERE {condition(self.where).text})"
+        )
 
 
 def history_of(table: TableName, limit: int | None = None) -> str:
@@ -257,31 +312,36 @@ class Merge:
 
     @property
     def _source(self) -> str:
-        mark = f"{literal(self.mark)} AS {_MARK}"
-        changing = (
-            f"SELECT o.*, FALSE AS {_GONE}, {mark} FROM offered AS o"
-            f" LEFT ANTI JOIN {qualified(self.table)} AS t"
-            f" ON {_same(self.keys, 't', 'o')} AND NOT ({self._wins('t', 'o')})"
-        )
-        parts = [changing] if self.scope is None else [changing, self._leaving(mark)]
-        return f"WITH offered AS ({self.offer.query})\n" + "\nUNION ALL ".join(parts)
+        """Offered rows that are new or win, and the keys of rows that leave the scope.
 
-    def _leaving(self, mark: str) -> str:
-        """Keys of rows in the scope that are not offered."""
+        DISTINCT: a key that stands in the table twice (SQL can do that) would appear twice.
+        """
         columns = ", ".join(
-            _of("t", name) if name in self.keys else f"CAST(NULL AS {kind}) AS {ident(name)}"
-            for name, kind in self.offer.types.items()
+            f"IF(o.{_OFFERED}, {_of('o', c)}, {_of('t', c)}) AS {ident(c)}"
+            if c in self.keys
+            else _of("o", c)
+            for c in self.offer.types
         )
+        join = "LEFT OUTER" if self.scope is None else "FULL OUTER"
         return (
-            f"SELECT DISTINCT {columns}, TRUE AS {_GONE}, {mark}"
-            f" FROM {qualified(self.table)} AS t"
-            f" LEFT ANTI JOIN offered AS o ON {_same(self.keys, 't', 'o')}"
-            f" WHERE {self._in_scope}"
+            f"SELECT DISTINCT {columns}, o.{_OFFERED} IS NULL AS {_GONE},"
+            f" {literal(self.mark)} AS {_MARK}\n"
+            f"FROM (SELECT *, TRUE AS {_OFFERED} FROM ({self.offer.query})) AS o\n"
+            f"{join} JOIN (SELECT *, TRUE AS {_RECORDED} FROM {qualified(self.table)}) AS t\n"
+            f"ON {_same(self.keys, 't', 'o')}\n"
+            f"WHERE CASE WHEN o.{_OFFERED} IS NULL THEN {self._in_scope}"
+            f" ELSE t.{_RECORDED} IS NULL OR {self._wins('t', 'o')} END"
         )
 
     @property
     def _in_scope(self) -> str:
         return condition(self.scope or {}, "t").text
+
+    @property
+    def _still_in_scope(self) -> str:
+        """What the key of a leaving row does not tell already."""
+        parts = _conditions(self.scope or {}, "t")
+        return " AND ".join(parts[c].text for c in parts if c not in self.keys) or "TRUE"
 
     @property
     def _written(self) -> list[str]:
@@ -300,7 +360,7 @@ class Merge:
     @property
     def _clauses(self) -> Iterator[str]:
         if self.scope is not None:
-            yield f"WHEN MATCHED AND s.{_GONE} AND ({self._in_scope}) THEN DELETE"
+            yield f"WHEN MATCHED AND s.{_GONE} AND {self._still_in_scope} THEN DELETE"
         if self.empty:
             return
         if self._written:
@@ -312,103 +372,3 @@ class Merge:
             f"WHEN NOT MATCHED AND NOT s.{_GONE}"
             f" THEN INSERT ({idents(self.offer.types)}) VALUES ({values})"
         )
-
-
-# --- statements that people typed, checked by `control.statements` -------------------------------
-
-
-def select_query(query: exp.Query, tables: Mapping[str, TableName]) -> Bound:
-    """A checked query over full names, its texts bound.
-
-    Which names are tables and which are queries of a WITH is told by scope: a name inside its own
-    WITH, or outside of where the WITH holds, is a table. Raises BackendError for a table that is
-    not among ``tables``, whatever the check before let through.
-    """
-    from sqlglot import exp
-    from sqlglot.optimizer.scope import traverse_scope
-
-    tree = query.copy()
-    for scope in traverse_scope(tree):
-        for table in scope.tables:
-            if isinstance(scope.sources.get(table.alias_or_name), exp.Table):
-                _qualify(table, tables)
-    for table in tree.find_all(exp.Table):
-        if not table.args.get("db") and table.name.lower() not in _with_names(tree):
-            raise _not_a_table(table.name)
-    return _bound(tree)
-
-
-def _qualify(table: exp.Table, tables: Mapping[str, TableName]) -> None:
-    from sqlglot import exp
-
-    full = tables.get(table.name) or tables.get(table.name.lower())
-    if full is None or table.args.get("db"):
-        raise _not_a_table(table.name)
-    if not table.alias:
-        table.set("alias", exp.TableAlias(this=exp.to_identifier(table.name, quoted=True)))
-    for part, name in (("catalog", full.catalog), ("db", full.schema), ("this", full.name)):
-        table.set(part, exp.to_identifier(name, quoted=True))
-
-
-def _with_names(tree: exp.Query) -> set[str]:
-    from sqlglot import exp
-
-    return {cte.alias.lower() for cte in tree.find_all(exp.CTE)}
-
-
-def _not_a_table(name: str) -> BackendError:
-    return BackendError(f"{name} is not a table that can be named here", code="UNKNOWN_TABLE")
-
-
-def update_rows(
-    table: TableName, assignments: Mapping[str, exp.Expr], where: exp.Expr | None
-) -> Bound:
-    """Set columns of the rows that match."""
-    values = _Values()
-    pairs = ", ".join(f"{ident(c)} = {values.text(e)}" for c, e in assignments.items())
-    chosen = "TRUE" if where is None else values.text(where)
-    return values.bound(f"UPDATE {qualified(table)} SET {pairs} WHERE {chosen}")
-
-
-def delete_rows(table: TableName, where: exp.Expr | None) -> Bound:
-    """Delete the rows that match."""
-    values = _Values()
-    chosen = "TRUE" if where is None else values.text(where)
-    return values.bound(f"DELETE FROM {qualified(table)} WHERE {chosen}")
-
-
-def _bound(tree: exp.Expr) -> Bound:
-    values = _Values()
-    return values.bound(values.text(tree))
-
-
-class _Values:
-    """Takes the texts out of expressions: each becomes a parameter."""
-
-    def __init__(self) -> None:
-        self._found: dict[str, str] = {}
-
-    def text(self, expression: exp.Expr) -> str:
-        """The expression in Spark's dialect."""
-        bind: Callable[[exp.Expr], exp.Expr] = self._bind
-        return expression.copy().transform(bind).sql(dialect="spark")
-
-    def bound(self, text: str) -> Bound:
-        """The statement. Raises BackendError for more texts than a warehouse takes."""
-        if len(self._found) > MOST_PARAMETERS:
-            raise BackendError(
-                f"one statement holds at most {MOST_PARAMETERS} texts, not {len(self._found)}",
-                code="TOO_MANY_PARAMETERS",
-            )
-        return Bound(text, self._found)
-
-    def _bind(self, node: exp.Expr) -> exp.Expr:
-        from sqlglot import exp
-
-        if not isinstance(node, exp.Literal) or not node.is_string:
-            return node
-        if isinstance(node.parent, exp.Escape | exp.Interval):
-            return node  # the grammar wants the text itself
-        name = f"text_{len(self._found)}"
-        self._found[name] = str(node.this)
-        return exp.Placeholder(this=name)

@@ -12,8 +12,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
-from urllib.request import url2pathname
 
 from deltalake import DeltaTable
 from deltalake.exceptions import DeltaError, TableNotFoundError
@@ -21,6 +19,7 @@ from deltalake.exceptions import DeltaError, TableNotFoundError
 from lakeflow_meta.errors import BackendError
 from lakeflow_meta.ingest.batch import Batch, BatchId
 from lakeflow_meta.names import TableName
+from lakeflow_meta.paths import path_of_location
 from lakeflow_meta.sql import qualified
 
 if TYPE_CHECKING:
@@ -113,7 +112,8 @@ class DeltaCommits:
         if not self._exists(table):
             return None
         row = self._spark_table(table).detail().first()
-        return _local_path(str(row["location"]))
+        place = path_of_location(str(row["location"]))
+        return None if place is None else str(place)
 
     def _exists(self, table: TableName) -> bool:
         return bool(self._session().catalog.tableExists(qualified(table)))
@@ -152,10 +152,3 @@ def _commit(text: str | None, rows: Any) -> BatchCommit | None:
         return None
     count = int(rows) if rows is not None else None
     return BatchCommit(note["batch_id"], note["attempt"], tuple(note["excluded"]), count)
-
-
-def _local_path(location: str) -> str | None:
-    parts = urlsplit(location)
-    if parts.scheme not in ("", "file"):
-        return None
-    return url2pathname(parts.path)

@@ -153,9 +153,11 @@ class DeltaRsStore:
             raise self._unread(table, versions, error) from error
 
     def maintain(self, table: TableName) -> None:
-        """Compact, checkpoint and vacuum now, not only every so many commits."""
+        """Compact, checkpoint and vacuum now. Raises ConflictError when a writer was first."""
         try:
             maintain(table, lambda version: self._open(table, version), self._maintenance)
+        except CommitFailedError as error:
+            raise ConflictError(f"{table}: upkeep gave way to other writers") from error
         except (DeltaError, OSError) as error:
             raise _refused(table, error) from error
 

@@ -1,6 +1,6 @@
 """`ControlStore` through SQL: any "run this statement with these parameters" will do.
 
-The same store serves a SparkSession (`SparkRunner`) and a SQL warehouse (`statement_execution`).
+The same store serves a SparkSession (`spark_runner`) and a SQL warehouse (`statement_execution`).
 A table that it writes is valid for `DeltaRsStore`, and the other way round. Each write is one
 statement, so one Delta transaction; after a lost race it is repeated, told by error condition.
 A write whose outcome is unknown (the connection broke) is never repeated here.
@@ -8,56 +8,71 @@ A write whose outcome is unknown (the connection broke) is never repeated here.
 
 from __future__ import annotations
 
-import json
 import logging
 import secrets
-import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
-from weakref import WeakKeyDictionary
+from typing import TYPE_CHECKING, Any, Protocol
 
 import pyarrow as pa
 from tenacity import RetryError, Retrying, retry_if_exception
 from tenacity.stop import stop_after_delay
 from tenacity.wait import wait_random_exponential
 
-from lakeflow_meta.backends.spark import TRANSIENT_CONDITIONS, translate
+from lakeflow_meta.backends.commit_notes import read_note
+from lakeflow_meta.backends.spark import TRANSIENT_CONDITIONS
 from lakeflow_meta.control.arrow import TYPES
 from lakeflow_meta.control.ddl import control_table
+from lakeflow_meta.control.row_changes import RowChange, from_pairs
 from lakeflow_meta.control.tables import TableLayout
-from lakeflow_meta.errors import BackendError, ConflictError, LakeflowMetaError, NotFoundError
+from lakeflow_meta.errors import BackendError, ConflictError, NotFoundError
 from lakeflow_meta.names import TableName
 from lakeflow_meta.ports import Commit, MergeResult, Row, Sleep
 from lakeflow_meta.sql import add_columns, create_table
+from lakeflow_meta.sql_queries import delete_rows, select_query, update_rows
 from lakeflow_meta.sql_rows import (
     Bound,
     Merge,
     Offer,
+    TwoVersions,
     create_schema,
-    delete_rows,
     history_of,
     insert_rows,
-    select_query,
     select_rows,
     shape_of,
-    update_rows,
 )
 
 if TYPE_CHECKING:
-    from pyspark.sql import SparkSession
     from sqlglot import exp
 
 logger = logging.getLogger(__name__)
 
-_T = TypeVar("_T")
-
 _RETRY_SECONDS = 120.0
 _RECENT_COMMITS = 20
-_LOST_RACES = TRANSIENT_CONDITIONS | {"DELTA_SCHEMA_CHANGE_SINCE_ANALYSIS"}
-_NO_SUCH_VERSION = "DELTA_VERSION_NOT_FOUND"
+_LOST_RACES = TRANSIENT_CONDITIONS | {
+    "DELTA_SCHEMA_CHANGE_SINCE_ANALYSIS",
+    "2D521",  # SQLSTATE of all conflicts, where a warehouse tells no condition
+    # classes of `delta.exceptions`: as Python sees them, they have lost their condition
+    "ConcurrentAppendException",
+    "ConcurrentDeleteDeleteException",
+    "ConcurrentDeleteReadException",
+    "ConcurrentTransactionException",
+    "ConcurrentWriteException",
+    "DeltaConcurrentModificationException",
+    "MetadataChangedException",
+    "ProtocolChangedException",
+}
+_NO_SUCH_VERSION = frozenset(
+    {
+        "DELTA_VERSION_NOT_FOUND",
+        "DELTA_FILE_NOT_FOUND",
+        "DELTA_FILE_NOT_FOUND_DETAILED",
+        "FAILED_READ_FILE",
+    }
+)
+"""The log or a data file of that version is gone. VACUUM leaves the newest version whole."""
 _SQL_TYPES = {kind: name for name, kind in TYPES.items()}
 
 
@@ -137,7 +152,7 @@ class SqlStore:
         last = datetime.fromtimestamp(0, UTC)
         for entry in reversed(self._commits(table)):
             last = max(last, entry["timestamp"])
-            note = _read_note(entry.get("userMetadata"))
+            note = read_note(entry.get("userMetadata"))
             who = {k: entry[k] for k in ("userName", "engineInfo") if entry.get(k)}
             commits.append(Commit(int(entry["version"]), last, entry["operation"], {**who, **note}))
         return commits
@@ -158,14 +173,31 @@ class SqlStore:
     ) -> pa.Table:
         """Rows now, or as of a version."""
         _check_zones((where or {}).items())
-        try:
+        with _told_versions(table):
             return self._query(select_rows(table, columns, where, version))
-        except BackendError as error:
-            if error.code == _NO_SUCH_VERSION:
-                raise NotFoundError(
-                    f"version {version} of {table} does not exist", code=error.code
-                ) from error
-            raise
+
+    def changed_rows(
+        self,
+        table: TableName,
+        since: int,
+        *,
+        keys: Sequence[str],
+        ignore: Iterable[str] = (),
+        where: Mapping[str, Any] | None = None,
+        until: int | None = None,
+    ) -> list[RowChange]:
+        """Rows that differ between two versions; see `ControlStore.changed_rows`."""
+        _check_zones((where or {}).items())
+        with _told_versions(table):
+            old, new = (self._run.query(shape_of(table, v)).schema.names for v in (since, until))
+            two = TwoVersions(table, since, until, old, new, keys, frozenset(ignore), where or {})
+            columns = [c.to_pylist() for c in self._query(two.bound).columns]
+        width = len(two.names) + 1
+        sides = [
+            (_side(values[:width], two.names), _side(values[width:], two.names))
+            for values in zip(*columns, strict=True)
+        ]
+        return from_pairs(sides, keys)
 
     def select(self, query: exp.Query, tables: Mapping[str, TableName]) -> pa.Table:
         """Run a checked SELECT; ``tables`` says which table each name in it stands for."""
@@ -323,6 +355,21 @@ class SqlStore:
         return Offer.of(data.to_pylist(), {f.name: _sql_type(table, f) for f in schema})
 
 
+@contextmanager
+def _told_versions(table: TableName) -> Iterator[None]:
+    """A version that is not there any more is not found, whatever of it is missing."""
+    try:
+        yield
+    except BackendError as error:
+        if error.code in _NO_SUCH_VERSION:
+            raise NotFoundError(f"{table}: {error}", code="VERSION_GONE") from error
+        raise
+
+
+def _side(values: Sequence[Any], names: Sequence[str]) -> Row | None:
+    return dict(zip(names, values[1:], strict=True)) if values[0] else None
+
+
 def _lost_race(error: BaseException) -> bool:
     return isinstance(error, BackendError) and error.code in _LOST_RACES
 
@@ -343,7 +390,7 @@ def _column(rows: Sequence[Row], field: pa.Field) -> pa.Array:
     return pa.array(values, field.type)
 
 
-def _check_zones(values: Any) -> None:
+def _check_zones(values: Iterable[tuple[str, Any]]) -> None:
     for name, value in values:
         if isinstance(value, datetime) and value.tzinfo is None:
             raise ValueError(f"column {name} holds a timestamp without a time zone")
@@ -373,104 +420,3 @@ def _plain_type(kind: pa.DataType) -> pa.DataType:
     if pa.types.is_timestamp(kind):
         return pa.timestamp("us", kind.tz and "UTC")
     return kind
-
-
-# --- notes in commits: Delta's own field for it, so that DESCRIBE HISTORY shows them -------------
-
-
-def _write_note(note: Mapping[str, str]) -> str:
-    return json.dumps(dict(note), ensure_ascii=False, sort_keys=True)
-
-
-def _read_note(text: str | None) -> dict[str, str]:
-    """What `_write_note` wrote; somebody else's text stands under Delta's name for it."""
-    if not text:
-        return {}
-    try:
-        found = json.loads(text)
-    except ValueError:
-        found = None
-    if not isinstance(found, dict):
-        return {"userMetadata": text}
-    return {str(key): str(value) for key, value in found.items()}
-
-
-# --- Spark ---------------------------------------------------------------------------------------
-
-_NOTE = "spark.databricks.delta.commitInfo.userMetadata"
-"""https://docs.databricks.com/delta/custom-metadata.html"""
-
-_writing: WeakKeyDictionary[Any, threading.Lock] = WeakKeyDictionary()
-_making = threading.Lock()
-
-
-class SparkRunner:
-    """Runs SQL on one SparkSession: embedded, a cluster's, or Spark Connect.
-
-    The note of a commit is a setting of the session, so writes of one session go one by one. Give
-    it a session of its own where other threads write Delta tables in the same one, or their
-    commits may carry our notes. Where the platform does not let the setting be set (serverless
-    compute), commits have no note.
-    """
-
-    most_bytes: int | None = None
-
-    def __init__(self, spark: SparkSession) -> None:
-        self._spark = spark
-        self._notes = True
-        with _making:
-            self._lock = _writing.setdefault(spark, threading.Lock())
-
-    def query(self, statement: str, parameters: Mapping[str, Any] | None = None) -> pa.Table:
-        """Run a statement that writes nothing; its rows."""
-        return _translated(lambda: self._arrow(statement, parameters))
-
-    def change(
-        self,
-        statement: str,
-        parameters: Mapping[str, Any] | None = None,
-        note: Mapping[str, str] | None = None,
-    ) -> pa.Table:
-        """Run a statement that writes; Spark itself never repeats it."""
-        with self._lock, self._noted(note or {}):
-            return _translated(lambda: self._arrow(statement, parameters))
-
-    def _arrow(self, statement: str, parameters: Mapping[str, Any] | None) -> pa.Table:
-        return self._spark.sql(statement, dict(parameters) if parameters else None).toArrow()
-
-    @contextmanager
-    def _noted(self, note: Mapping[str, str]) -> Iterator[None]:
-        if not note or not self._notes:
-            yield
-            return
-        before = self._leave(_write_note(note))
-        try:
-            yield
-        finally:
-            self._leave(before)
-
-    def _leave(self, text: str | None) -> str | None:
-        """Set the note, or unset it; what it was before."""
-        try:
-            before: str | None = self._spark.conf.get(_NOTE, None)
-            if text is None:
-                self._spark.conf.unset(_NOTE)
-            else:
-                self._spark.conf.set(_NOTE, text)
-        except Exception as error:
-            found = translate(error)
-            if found.code != "CONFIG_NOT_AVAILABLE":
-                raise found from error
-            logger.info("this session takes no notes for commits: %s", found)
-            self._notes = False
-            return None
-        return before
-
-
-def _translated(call: Callable[[], _T]) -> _T:
-    try:
-        return call()
-    except LakeflowMetaError:
-        raise
-    except Exception as error:
-        raise translate(error) from error

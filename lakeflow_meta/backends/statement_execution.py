@@ -16,12 +16,14 @@ from __future__ import annotations
 import json
 import logging
 import re
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import pyarrow as pa
+from databricks.sdk.clock import Clock
 from databricks.sdk.core import ApiClient
 from databricks.sdk.errors import (
     DatabricksError,
@@ -101,7 +103,7 @@ class StatementExecution:
         sleep: Sleep = time.sleep,
     ) -> None:
         self._api: StatementExecutionAPI = client.statement_execution
-        self._once = StatementExecutionAPI(ApiClient(_OneAttempt(client.config)))
+        self._once = StatementExecutionAPI(ApiClient(_OneAttempt(client.config, sleep)))
         self._warehouse_id = warehouse_id
         self._external_links = external_links
         self._timeout_seconds = timeout_seconds
@@ -193,9 +195,11 @@ class StatementExecution:
         raise _failure(response)
 
     def _poll(self, response: StatementResponse, deadline: float) -> StatementResponse:
-        pause = _FIRST_PAUSE_SECONDS
-        while _state(response) in _RUNNING and time.monotonic() < deadline:
+        """Look until it has ended, or until pauses or the clock reach the deadline."""
+        pause, left = _FIRST_PAUSE_SECONDS, deadline - time.monotonic()
+        while _state(response) in _RUNNING and left > 0 and time.monotonic() < deadline:
             self._sleep(pause)
+            left -= pause
             pause = min(pause * 1.5, _LAST_PAUSE_SECONDS)
             response = self._look(response)
         return response
@@ -252,9 +256,7 @@ class StatementExecution:
             chunk = None if following is None else self._chunk(response, following)
 
     def _chunk(self, response: StatementResponse, index: int) -> ResultData:
-        return _translated(
-            lambda: self._api.get_statement_result_chunk_n(_id(response), index)
-        )
+        return _translated(lambda: self._api.get_statement_result_chunk_n(_id(response), index))
 
     def _linked_table(
         self, response: StatementResponse, chunks: list[ResultData], columns: list[ColumnInfo]
@@ -274,19 +276,39 @@ class StatementExecution:
 
 
 class _OneAttempt:
-    """The client's settings, except that the SDK does not repeat a call.
+    """The client's settings, except that the SDK makes each call once.
 
-    The SDK sleeps at least a second before it would repeat, and looks at the time then: with a
-    budget of one second it always ends in TimeoutError, whose cause is the error of the call.
+    The SDK repeats within a budget of seconds that cannot be none. It sleeps before it repeats
+    (after HTTP 429 as long as `Retry-After` says), so a clock that jumps with each sleep ends it:
+    in TimeoutError, whose cause is the error of the call.
     """
 
     retry_timeout_seconds = 1
 
-    def __init__(self, config: Any) -> None:
+    def __init__(self, config: Any, sleep: Sleep) -> None:
         self._config = config
+        self.clock = _JumpingClock(sleep)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._config, name)
+
+
+class _JumpingClock(Clock):  # type: ignore[misc]  # the SDK is not followed by mypy
+    """After a sleep every budget of its thread is used up."""
+
+    def __init__(self, sleep: Sleep) -> None:
+        self._sleep = sleep
+        self._ahead = threading.local()
+
+    def time(self) -> float:
+        return time.monotonic() + self._jumped()
+
+    def sleep(self, seconds: float) -> None:
+        self._sleep(seconds)
+        self._ahead.seconds = self._jumped() + _OneAttempt.retry_timeout_seconds
+
+    def _jumped(self) -> float:
+        return float(getattr(self._ahead, "seconds", 0.0))
 
 
 def _wait_timeout(http_timeout_seconds: float | None) -> str:

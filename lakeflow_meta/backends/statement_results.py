@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import pyarrow as pa
-import requests  # type: ignore[import-untyped]  # comes with databricks-sdk, without stubs
+import requests  # comes with databricks-sdk
 from databricks.sdk.service.sql import ColumnInfo, ExternalLink
 
 from lakeflow_meta.errors import BackendError
@@ -38,10 +38,11 @@ FreshLink = Callable[[int], ExternalLink | None]
 
 def shape(columns: Sequence[ColumnInfo]) -> pa.Schema:
     """Names and types; what has no plain type (structs, maps, …) is its JSON text."""
-    return pa.schema([pa.field(str(c.name), _type(str(c.type_text or "").upper())) for c in columns])
+    return pa.schema([pa.field(str(c.name), _type(c.type_text or "")) for c in columns])
 
 
 def _type(text: str) -> pa.DataType:
+    text = text.upper()
     decimal = _DECIMAL.fullmatch(text)
     if decimal:
         return pa.decimal128(int(decimal[1]), int(decimal[2]))

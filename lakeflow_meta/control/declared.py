@@ -12,7 +12,7 @@ from typing import Annotated, Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from lakeflow_meta.control.jobs_dialect import JOB_ROOTS, read_jobs, variable_values
+from lakeflow_meta.control.jobs_dialect import BUNDLE_ROOTS, JOB_ROOTS, read_jobs, variable_values
 from lakeflow_meta.control.rows import Module, Row, Source, module_row, source_row
 from lakeflow_meta.control.yaml_nodes import Document, declared_variables, read_document
 from lakeflow_meta.errors import Problem
@@ -86,6 +86,7 @@ SCRIPT_FOLDER = "ddl_scripts"
 
 _LATER_ROOTS = {
     "extracts": "remove it",
+    **BUNDLE_ROOTS,
 }
 
 

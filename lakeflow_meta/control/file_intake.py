@@ -7,13 +7,15 @@ file is reported: what it declared stays recorded unless ``prune`` is on.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
+from typing import Any
 
 from lakeflow_meta.control.declared import Declared
 from lakeflow_meta.control.monitor_report import FilesCursor, TickReport, read_cursor
+from lakeflow_meta.control.shared_variables import content_of
 from lakeflow_meta.control.tables import STATE, ControlTables
-from lakeflow_meta.control.taking import ReadDeclared, Taking, shares, take
+from lakeflow_meta.control.taking import FolderTexts, ReadDeclared, Taking, take
 from lakeflow_meta.control.volume_watch import FolderWatch
 from lakeflow_meta.control.watched_files import FolderState, is_yaml, texts_of
 from lakeflow_meta.ports import ControlStore
@@ -27,6 +29,7 @@ LoadDeclared = Callable[[Declared, bool], object]
 class FileIntake:
     """The files of one folder. ``name`` is the folder as people call it: it names the cursor.
 
+    ``variables`` are those given to ``read`` besides the files' own, which they win over.
     With ``prune`` rows that no file declares are removed, but never while a file is bad, being
     written or unreadable, and never when no file is left at all.
     """
@@ -40,6 +43,7 @@ class FileIntake:
         tables: ControlTables,
         read: ReadDeclared,
         load: LoadDeclared,
+        variables: Mapping[str, Any] | None = None,
         prune: bool = False,
         actor: str = "",
     ) -> None:
@@ -51,59 +55,66 @@ class FileIntake:
         self._load = load
         self._prune = prune
         self._actor = actor
+        self._variables = dict(variables or {})
         self._cursor: FilesCursor | None = None
+        self._looked = False
+        """The first look also finds files whose given variables have changed since the last run."""
 
     def take(self, tick: TickReport) -> None:
         """One look. What was found and done is put into ``tick``."""
         cursor = self._cursor or self._read_cursor()
         self._cursor = None
-        state = self._watch.look(cursor.files)
+        taken = {name: content_of(mark) for name, mark in cursor.files.items()}
+        state = self._watch.look(taken)
         tick.files |= dict.fromkeys(state.unsettled, "waiting")
         try:
-            if state.changed or state.deleted:
+            if state.changed or state.deleted or not self._looked:
                 cursor = self._record(cursor, state, tick)
         finally:
             tick.files |= dict.fromkeys(state.errors, "invalid")
             tick.errors += [f"{name}: {error}" for name, error in sorted(state.errors.items())]
         self._cursor = cursor
+        self._looked = True
 
     def _record(self, cursor: FilesCursor, state: FolderState, tick: TickReport) -> FilesCursor:
-        changed = texts_of(state.changed, state.errors)
-        same = state.digests.keys() - state.changed.keys() - state.unsettled
-        texts = changed | texts_of(self._watch.read(sorted(same), state.errors), state.errors)
-        touched = changed.keys() | state.deleted
-        everything = self._prune or bool(touched & cursor.sharing)
-        taking = take(texts, changed.keys(), self._read, everything=everything)
+        folder = self._texts(state)
+        taking = take(folder, cursor, self._read, everything=self._prune)
         self._report(tick, cursor, state, taking)
-        prune = self._prune and self._may_prune(taking, state, texts)
-        if taking.names or (state.deleted and everything):
+        prune = self._prune and self._may_prune(taking, folder)
+        if taking.marks or prune:
             self._load(taking.declared, prune)
         if self._prune and state.deleted and not prune:
             tick.errors.append("what deleted files declared stays until every other file is good")
             state.deleted = frozenset()
-        return self._moved(cursor, state, taking, changed)
+        return self._moved(cursor, taking, state.deleted)
 
-    def _may_prune(self, taking: Taking, state: FolderState, texts: Iterable[str]) -> bool:
-        whole = not taking.problems and not state.unsettled and not state.errors
-        return whole and any(is_yaml(name) for name in texts)
+    def _texts(self, state: FolderState) -> FolderTexts:
+        """Every file as text: one that changed may be about rows of the others."""
+        same = state.digests.keys() - state.changed.keys() - state.unsettled.keys()
+        contents = state.changed | self._watch.read(sorted(same), state.errors)
+        texts = texts_of(contents, state.errors)
+        unsettled = {n: data.decode("utf-8", "replace") for n, data in state.unsettled.items()}
+        unusable = dict.fromkeys(state.errors, "") | unsettled
+        digests = {name: state.digests[name] for name in texts}
+        return FolderTexts(texts, digests, unusable, self._variables)
+
+    def _may_prune(self, taking: Taking, folder: FolderTexts) -> bool:
+        whole = not taking.problems and not folder.unusable
+        return whole and any(is_yaml(name) for name in folder.texts)
 
     def _report(
         self, tick: TickReport, cursor: FilesCursor, state: FolderState, taking: Taking
     ) -> None:
         for name in state.changed:
             known = "changed" if name in cursor.files else "new"
-            tick.files[name] = known if name in taking.names else "invalid"
+            tick.files[name] = known if name in taking.marks else "invalid"
         tick.files |= dict.fromkeys(state.deleted, "deleted")
         tick.errors += [str(problem) for problem in taking.problems]
 
-    def _moved(
-        self, cursor: FilesCursor, state: FolderState, taking: Taking, changed: dict[str, str]
-    ) -> FilesCursor:
+    def _moved(self, cursor: FilesCursor, taking: Taking, deleted: Iterable[str]) -> FilesCursor:
         """The next cursor, recorded. Dying before it, the same files are taken again: no change."""
-        taken = {name: state.digests[name] for name in taking.names}
-        sharing = [name for name in taking.names if shares([changed[name]])]
-        offered = cursor.after(taken, sharing, state.deleted)
-        if (offered.files, offered.sharing) == (cursor.files, cursor.sharing):
+        offered = cursor.after(taking.marks, taking.defines, deleted)
+        if (offered.files, offered.defines) == (cursor.files, cursor.defines):
             return cursor
         result = self._store.merge(
             self._table,

@@ -118,7 +118,7 @@ class MetadataHistory:
     ) -> Iterator[HistoryEntry]:
         table = self._tables.of(layout)
         try:
-            commits = [c for c in self._store.history(table) if c.operation not in _UPKEEP]
+            commits = [c for c in self._store.history(table) if c.version and _counts(c)]
         except NotFoundError:
             return
         wanted = takewhile(lambda commit: commit.at >= since, reversed(commits))
@@ -145,8 +145,6 @@ class MetadataHistory:
     ) -> Iterator[tuple[Commit, list[RowChange]]]:
         table, keys = self._tables.of(layout), layout.keys
         for commit in commits:
-            if not commit.version:
-                return
             since, until = commit.version - 1, commit.version
             try:
                 found = self._store.changed_rows(table, since, until=until, keys=keys, ignore=TIMES)
@@ -156,8 +154,6 @@ class MetadataHistory:
 
     def _rows(self, layout: TableLayout, version: int, module: str | None) -> list[Row] | None:
         """Rows of the module at a version; None where it can no longer be read."""
-        if version < 0:
-            return None
         where = {"module_name": module}
         try:
             rows: list[Row] = self._store.read(
@@ -166,6 +162,10 @@ class MetadataHistory:
         except NotFoundError:
             return None
         return rows
+
+
+def _counts(commit: Commit) -> bool:
+    return commit.operation not in _UPKEEP
 
 
 def _entry(table: str, commit: Commit, change: RowChange) -> HistoryEntry:

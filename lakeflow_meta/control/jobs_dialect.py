@@ -30,6 +30,18 @@ from lakeflow_meta.findings import Finding, Path, did_you_mean
 JOB_ROOTS = ("jobs", "resources", "bundle")
 """Root keys that this module reads. ``bundle`` names the bundle and is not used."""
 
+BUNDLE_ROOTS = {
+    "targets": "values that differ by target go into conf/<target>.yml, under variables:",
+    "include": "name the files, or a folder of them, when you load",
+    "workspace": "remove it: the target's settings name the workspace",
+    "permissions": "write them in each job",
+    "run_as": "write it in each job",
+    "artifacts": "remove it",
+    "presets": "remove it",
+    "sync": "remove it",
+}
+"""Root keys of a bundle that are refused, and what to do instead."""
+
 _JOB_KEYS = frozenset({*JOB_FIELDS, "extra", "tasks", "metadata_version"})
 _BUNDLE_JOB_KEYS = frozenset({*JOB_FIELDS, *JOB_PASSED, "tasks"})
 _WHO = frozenset({"task_key", "description", "source_config", "target_config"})

@@ -150,35 +150,36 @@ class MetadataMonitor:
         next but what decides, so memory stays as it is.
         """
         count = 0
+        result: dict[str, Any] = {}
         while not self.stop.is_set() and (max_iterations is None or count < max_iterations):
             began = time.monotonic()
             result = self.check_and_update()
             count += 1
-            self._tell(result, count, on_result)
+            self._tell(result, on_result)
             if count != max_iterations:
+                self._beat("running", count, result)
                 self.stop.wait(max(0.0, self.check_interval - (time.monotonic() - began)))
-        self._heartbeat({"state": "stopped", "at": self._clock().isoformat(), "iterations": count})
+        self._beat("stopped", count, result)
         return count
 
     def _tell(
-        self,
-        result: dict[str, Any],
-        count: int,
-        on_result: Callable[[dict[str, Any]], None] | None,
+        self, result: dict[str, Any], on_result: Callable[[dict[str, Any]], None] | None
     ) -> None:
         level = logging.INFO if result["changes_detected"] or result["errors"] else logging.DEBUG
         logger.log(level, "%s", status_line(result))
+        if on_result is not None:
+            on_result(result)
+
+    def _beat(self, state: str, count: int, result: Mapping[str, Any]) -> None:
         self._heartbeat(
             {
-                "state": "running",
+                "state": state,
                 "at": self._clock().isoformat(),
                 "iterations": count,
                 "interval_seconds": self.check_interval,
                 "last": result,
             }
         )
-        if on_result is not None:
-            on_result(result)
 
 
 def names_of(changes: Changes) -> list[str]:

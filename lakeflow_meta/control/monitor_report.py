@@ -74,32 +74,38 @@ def status_line(result: Mapping[str, Any]) -> str:
 
 @dataclass(frozen=True, slots=True)
 class FilesCursor:
-    """Which contents of a folder were taken: name to SHA-256.
+    """Which contents of a folder were taken.
 
-    ``sharing`` are files that may set values for others: when one changes, all rows are looked at.
+    ``files`` maps a name to its mark: the SHA-256 of its content and, where it uses variables, a
+    digest of their values. ``defines`` names the variables that a file defined when it was taken.
     """
 
     files: Mapping[str, str] = field(default_factory=dict)
-    sharing: frozenset[str] = frozenset()
+    defines: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     fence: int = 0
 
     def after(
-        self, taken: Mapping[str, str], sharing: Iterable[str], deleted: Iterable[str]
+        self,
+        marks: Mapping[str, str],
+        defines: Mapping[str, tuple[str, ...]],
+        deleted: Iterable[str],
     ) -> FilesCursor:
         """The cursor once these files were taken."""
         gone = frozenset(deleted)
-        files = {n: d for n, d in {**self.files, **taken}.items() if n not in gone}
-        kept = self.sharing - taken.keys() - gone
-        return FilesCursor(files, kept | frozenset(sharing), self.fence)
+        files = {n: mark for n, mark in {**self.files, **marks}.items() if n not in gone}
+        kept = {n: v for n, v in self.defines.items() if n not in gone and n not in marks}
+        return FilesCursor(files, {**kept, **defines}, self.fence)
 
     def row(self, key: str) -> dict[str, Any]:
         """The row of ``etl_control_state`` that follows the recorded one."""
-        value = {"files": dict(self.files), "sharing": sorted(self.sharing)}
-        return {"key": key, "value": canonical_json(value), "fence": self.fence + 1}
+        defines = {name: list(names) for name, names in self.defines.items()}
+        value = canonical_json({"files": dict(self.files), "defines": defines})
+        return {"key": key, "value": value, "fence": self.fence + 1}
 
 
 def read_cursor(value: str, fence: int | None) -> FilesCursor:
     """From its row. Raises ValueError, KeyError, TypeError for a row that somebody else wrote."""
     stored = json.loads(value)
-    files = {str(name): str(digest) for name, digest in stored["files"].items()}
-    return FilesCursor(files, frozenset(stored["sharing"]), fence or 0)
+    files = {str(name): str(mark) for name, mark in stored["files"].items()}
+    defines = {name: tuple(names) for name, names in stored["defines"].items()}
+    return FilesCursor(files, defines, fence or 0)

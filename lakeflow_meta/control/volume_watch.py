@@ -58,7 +58,6 @@ class FolderWatch:
                 waiting = self._leave(state, waiting)
             else:
                 waiting = self._second_look(state, taken, waiting, gone)
-        state.unsettled = frozenset(waiting)
         self._looks = waiting
         self._etags = {name: v for name, v in self._etags.items() if name in state.digests}
         return state
@@ -100,14 +99,16 @@ class FolderWatch:
         for name, earlier in waiting.items():
             state.changed.pop(name, None)
             file = listed.get(name)
-            look = self._look_at(file, state, taken) if file else None
+            if file is None:
+                state.digests.pop(name)
+                continue
+            look = self._look_at(file, state, taken)
             if look and (look.size_bytes, look.digest) != (earlier.size_bytes, earlier.digest):
                 unsettled[name] = look
         return self._leave(state, unsettled)
 
     def _leave(self, state: FolderState, unsettled: dict[str, Look]) -> dict[str, Look]:
-        for name in unsettled:
-            state.changed.pop(name, None)
+        state.unsettled = {name: state.changed.pop(name) for name in unsettled}
         return unsettled
 
     def _listed(self) -> list[WatchedFile]:

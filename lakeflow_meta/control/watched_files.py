@@ -48,7 +48,7 @@ class FolderState:
     digests: dict[str, str] = field(default_factory=dict)
     """Content of every file that could be read, by name."""
     deleted: frozenset[str] = frozenset()
-    unsettled: frozenset[str] = frozenset()
+    unsettled: dict[str, bytes] = field(default_factory=dict)
     """Still being written; the next look decides."""
     errors: dict[str, str] = field(default_factory=dict)
     """Files that cannot be read, and why."""

@@ -6,17 +6,23 @@ they stand for.
 
 from lakeflow_meta.testing.clock import FixedClock
 from lakeflow_meta.testing.crash import Crash, CrashPoint
-from lakeflow_meta.testing.fake_jobs import Call, FakeJobs, InjectedError
+from lakeflow_meta.testing.fake_ingest import FakeCommit, FakeFiles, FakeLoader, FakeTarget
+from lakeflow_meta.testing.fake_jobs import Call, FakeJobs
 from lakeflow_meta.testing.fake_queries import FakeQueries
 from lakeflow_meta.testing.fake_store import FakeStore
+from lakeflow_meta.testing.faults import InjectedError
 
 __all__ = [
     "Call",
     "Crash",
     "CrashPoint",
+    "FakeCommit",
+    "FakeFiles",
     "FakeJobs",
+    "FakeLoader",
     "FakeQueries",
     "FakeStore",
+    "FakeTarget",
     "FixedClock",
     "InjectedError",
 ]

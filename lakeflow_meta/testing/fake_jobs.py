@@ -11,22 +11,18 @@ import itertools
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, ClassVar, Literal, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 from lakeflow_meta.backends.local.api_settings import INVALID, changed_settings, new_settings
 from lakeflow_meta.backends.local.task_graph import Ended, TaskNode, nodes_of, run_outcome, verdict
 from lakeflow_meta.errors import BackendError, NotFoundError
 from lakeflow_meta.ports import Clock, JobRun, LiveJob, RunState, TaskRun, utc_now
+from lakeflow_meta.testing.faults import Faulty
 
 T = TypeVar("T")
-When = Literal["before", "after"]
 
 _FIRST_JOB_ID = 700_000_000_001
 _FIRST_RUN_ID = 800_000_000_001
-
-
-class InjectedError(BackendError):
-    """The default fault: the workspace did not answer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,24 +33,13 @@ class Call:
     arguments: Mapping[str, Any] = field(default_factory=dict)
 
 
-@dataclass(slots=True)
-class _Fault:
-    nth: int
-    when: When
-    error: BaseException
-    seen: int = 0
-
-    def strikes(self) -> bool:
-        self.seen += 1
-        return self.seen == self.nth
-
-
-class FakeJobs:
+class FakeJobs(Faulty):
     """A `ports.JobsApi`. Safe to call from several threads."""
 
     WRITES: ClassVar = frozenset({"create_job", "update_job", "delete_job", "run_job"})
 
     def __init__(self, clock: Clock = utc_now) -> None:
+        super().__init__()
         self.calls: list[Call] = []
         self.task_states: dict[str, RunState] = {}
         self._clock = clock
@@ -62,31 +47,9 @@ class FakeJobs:
         self._runs: dict[int, JobRun] = {}
         self._job_ids = itertools.count(_FIRST_JOB_ID)
         self._run_ids = itertools.count(_FIRST_RUN_ID)
-        self._faults: dict[str, list[_Fault]] = {}
         self._lock = threading.RLock()
 
     # ----------------------------------------------------------------- for the test
-
-    def fail_on(
-        self,
-        method: str,
-        nth: int = 1,
-        when: When = "before",
-        error: BaseException | None = None,
-    ) -> None:
-        """Let the ``nth`` call of ``method``, counted from now, raise ``error``.
-
-        ``after`` means that the call took effect and only its answer is lost. A BaseException
-        such as KeyboardInterrupt plays a killed process.
-        """
-        if not hasattr(FakeJobs, method):
-            raise ValueError(f"the Jobs API has no method {method!r}")
-        fault = InjectedError(f"injected: {method}", code="INTERNAL_ERROR", transient=True)
-        self._faults.setdefault(method, []).append(_Fault(nth, when, error or fault))
-
-    def heal(self) -> None:
-        """Forget every fault that has not struck yet."""
-        self._faults.clear()
 
     def calls_of(self, *methods: str) -> list[Call]:
         """The calls of these methods, in order."""
@@ -155,16 +118,8 @@ class FakeJobs:
     def _call(self, method: str, arguments: Mapping[str, Any], act: Callable[[], T]) -> T:
         with self._lock:
             self.calls.append(Call(method, copy.deepcopy(dict(arguments))))
-            striking = [fault for fault in self._faults.get(method, []) if fault.strikes()]
-            self._strike(striking, "before")
-            result = act()
-            self._strike(striking, "after")
-            return result
-
-    def _strike(self, faults: Sequence[_Fault], when: When) -> None:
-        for fault in faults:
-            if fault.when == when:
-                raise fault.error
+            with self._faults_of(method):
+                return act()
 
     def _all_jobs(self) -> list[LiveJob]:
         return [LiveJob(job_id, copy.deepcopy(job)) for job_id, job in sorted(self._jobs.items())]

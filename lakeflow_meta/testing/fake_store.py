@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
@@ -18,11 +18,11 @@ from lakeflow_meta.control.tables import TableLayout
 from lakeflow_meta.errors import BackendError, NotFoundError
 from lakeflow_meta.names import TableName
 from lakeflow_meta.ports import Clock, Commit, MergeResult, Row, utc_now
+from lakeflow_meta.testing.faults import Faulty
 
 if TYPE_CHECKING:
     from sqlglot import exp
 
-When = Literal["before", "after"]
 
 @dataclass(slots=True)
 class _Table:
@@ -31,15 +31,7 @@ class _Table:
     commits: list[Commit] = field(default_factory=list)
 
 
-@dataclass(frozen=True, slots=True)
-class _Fault:
-    method: str
-    call: int
-    when: When
-    error: BaseException
-
-
-class FakeStore:
+class FakeStore(Faulty):
     """Every version of every table is kept as a tuple of rows; one lock makes calls atomic.
 
     ``calls`` counts the calls of each method. `select`, `update` and `delete` take SQL, which
@@ -47,22 +39,11 @@ class FakeStore:
     """
 
     def __init__(self, clock: Clock = utc_now) -> None:
+        super().__init__()
         self._clock = clock
         self._lock = threading.RLock()
         self._tables: dict[str, _Table] = {}
-        self._faults: list[_Fault] = []
         self.calls: Counter[str] = Counter()
-
-    def fail_on(
-        self,
-        method: str,
-        nth: int = 1,
-        when: When = "before",
-        error: BaseException | None = None,
-    ) -> None:
-        """Raise at the ``nth`` call from now on of ``method``, before or after it did its work."""
-        failure = error or BackendError(f"{method} was made to fail", code="FAULT", transient=True)
-        self._faults.append(_Fault(method, self.calls[method] + nth, when, failure))
 
     # --- tables
 
@@ -105,7 +86,7 @@ class FakeStore:
                 raise NotFoundError(f"version {version} of {table} does not exist")
             rows = found.versions[-1 if version is None else version]
             chosen = [row for row in rows if _matches(row, where or {})]
-            whole = pa.Table.from_pylist(chosen, schema=_schema(found.layout))
+            whole = pa.Table.from_pylist(chosen, schema=arrow_schema(found.layout))
             return whole.select(list(columns)) if columns else whole
 
     def changed_rows(
@@ -206,15 +187,8 @@ class FakeStore:
         """One call: takes the lock, counts, and raises the faults that were asked for."""
         with self._lock:
             self.calls[method] += 1
-            number = self.calls[method]
-            self._strike(method, number, "before")
-            yield
-            self._strike(method, number, "after")
-
-    def _strike(self, method: str, number: int, when: When) -> None:
-        for fault in self._faults:
-            if (fault.method, fault.call, fault.when) == (method, number, when):
-                raise fault.error
+            with self._faults_of(method):
+                yield
 
 
 class _Merge:
@@ -269,10 +243,6 @@ class _Merge:
             return row
         self._updated += 1
         return {**row, **written}
-
-
-def _schema(layout: TableLayout) -> pa.Schema:
-    return arrow_schema(layout)
 
 
 def _checked(table: TableName, found: _Table, row: Row) -> Row:

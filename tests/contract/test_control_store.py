@@ -171,14 +171,14 @@ def test_of_two_writers_with_one_fence_the_first_wins(store: ControlStore) -> No
     assert store.read(STATE_TABLE).to_pylist() == [{"key": "lock", "value": "second", "fence": 2}]
 
 
-@pytest.mark.parametrize("text", NASTY)
-def test_text_comes_back_as_it_went_in_and_can_be_asked_for(
-    store: ControlStore, text: str
-) -> None:
-    save(store, source("a", module=text, source_config=text))
-    assert rows(store, where={"module_name": text})[0]["source_config"] == text
-    assert rows(store, where={"module_name": [text, "zzz"]})[0]["module_name"] == text
-    assert save(store, scope={"module_name": text}).removed == 1
+def test_text_comes_back_as_it_went_in_and_can_be_asked_for(store: ControlStore) -> None:
+    save(store, *(source("a", module=text, source_config=text) for text in NASTY))
+    for text in NASTY:
+        assert [r["source_config"] for r in rows(store, where={"module_name": text})] == [text]
+    found = rows(store, where={"module_name": [*NASTY, "zzz"]})
+    assert [r["module_name"] for r in found] == sorted(NASTY)
+    assert save(store, scope={"module_name": NASTY[:5]}).removed == 5
+    assert {r["module_name"] for r in rows(store)} == set(NASTY[5:])
 
 
 def test_times_of_any_zone_come_back_in_utc_to_the_microsecond(store: ControlStore) -> None:
@@ -241,14 +241,21 @@ def test_history_names_versions_in_order_with_the_writers_note(store: ControlSto
     assert history[0].at <= history[1].at
 
 
-def test_many_writers_at_once_lose_nothing(make: Make) -> None:
+@pytest.fixture
+def crowd() -> tuple[int, int]:
+    """How many writers at once, and how many merges each."""
+    return 6, 5
+
+
+def test_many_writers_at_once_lose_nothing(make: Make, crowd: tuple[int, int]) -> None:
     make().ensure(SOURCE_TABLE, SOURCES)
+    writers, merges = crowd
 
-    def write(writer: int) -> None:
+    def write(writer: int) -> list[int]:
         mine = make()
-        for number in range(5):
-            save(mine, source(f"s{number}", f"m{writer}"))
+        return [save(mine, source(f"s{n}", f"m{writer}")).version for n in range(merges)]
 
-    with ThreadPoolExecutor(6) as pool:
-        list(pool.map(write, range(6)))
-    assert len(rows(make())) == 30
+    with ThreadPoolExecutor(writers) as pool:
+        versions = [version for own in pool.map(write, range(writers)) for version in own]
+    assert len(rows(make())) == writers * merges
+    assert sorted(versions) == list(range(1, writers * merges + 1)), "each tells its own version"

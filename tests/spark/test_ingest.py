@@ -362,3 +362,12 @@ def test_batches_of_several_lanes_are_kept_apart(site: Site) -> None:
     assert result.batches == 3
     assert len({row[0] for row in site.rows("_batch_id")}) == 3
     assert site.rows("id") == [(number,) for number in range(6)]
+
+
+def test_a_table_outside_the_warehouse_may_lie_anywhere(site: Site) -> None:
+    place = site.root / "a b%20c"
+    site.spark.sql(f"CREATE TABLE {site.table} (a INT) LOCATION '{place}'")
+    for number in (1, 2):
+        site.put(f"{number}.csv", f"a\n{number}\n")
+        assert site.ingest().processed == 1
+    assert site.rows("a") == [(1,), (2,)]

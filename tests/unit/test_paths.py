@@ -64,7 +64,6 @@ def test_a_path_is_found_on_this_machine(path: str, expected: str) -> None:
         "dbfs:/tmp/x",
         "dbfs:/VolumesX/main/raw/landing",
         "dbfs:/Volumes",
-        "file:dbfs:/tmp/x",
         "",
     ],
 )

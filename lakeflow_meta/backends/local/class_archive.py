@@ -42,7 +42,7 @@ def archive_options(cache: Path, java: Java) -> str:
 def build_class_archive(cache: Path, java: Java) -> bool:
     """Make the archive unless it is there; whether it is there now.
 
-    Takes about half a minute. Failing to make it costs only speed, so it is a logged warning.
+    Takes about 40 seconds on 2 cores. Failing costs only speed, so it is a logged warning.
     """
     archive = archive_path(cache, java)
     if archive.is_file():

@@ -131,7 +131,7 @@ class EmbeddedSpark:
             jars.install_jars(self._cache)
             self._report("fetch", "delta jars", StepState.DONE)
         if self._archive and not class_archive.archive_path(self._cache, java).is_file():
-            self._report("make", "class archive", StepState.STARTED, "once, about half a minute")
+            self._report("make", "class archive", StepState.STARTED, "once, well under a minute")
             made = class_archive.build_class_archive(self._cache, java)
             self._report("make", "class archive", StepState.DONE if made else StepState.SKIPPED)
 

@@ -4,6 +4,7 @@ import dataclasses
 import json
 from collections.abc import Mapping
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -350,6 +351,13 @@ jobs:
     ]
 
 
+def test_a_task_that_cannot_be_read_shifts_no_other_one() -> None:
+    tasks = "      - {task_type: notebook}\n      - {task_key: b, task_type: x}\n"
+    assert places(read(a=f"{JOB}{tasks}"))[1:] == [
+        "5:23 jobs.j.tasks[1].task_type: unknown task type 'x'"
+    ]
+
+
 def test_clusters_that_tasks_name_must_be_there() -> None:
     task = "{task_key: a, task_type: run_job, job_id: 1, job_cluster_key: c}"
     at, message = "4:54 jobs.j.tasks[0].job_cluster_key", "is not among the job's job_clusters"
@@ -394,6 +402,15 @@ resources:
     assert places(read(a=text)) == [
         "5:7 resources.jobs.j.name: ${bundle.target} is known to bundles only"
     ]
+
+
+def test_other_roots_of_a_bundle_are_refused_by_name() -> None:
+    found = read(a="bundle: {name: b}\ntargets: {dev: {}}\ninclude: [x.yml]\n")
+    assert places(found) == [
+        "2:1 targets: targets: is not read by this version",
+        "3:1 include: include: is not read by this version",
+    ]
+    assert "conf/<target>.yml" in found.problems[0].hint
 
 
 def test_no_field_of_the_api_is_forgotten_or_made_up() -> None:
@@ -462,3 +479,19 @@ def test_nonsense_is_reported_never_raised(root: str, value: Any) -> None:
 def test_nonsense_inside_a_task_is_reported_never_raised(value: Any) -> None:
     task = {"task_key": "a", **value} if isinstance(value, dict) else value
     read(a=yaml.safe_dump({"resources": {"jobs": {"j": {"tasks": [task]}}}}))
+
+
+EXAMPLE = Path(__file__).parents[3] / "examples" / "migrate_from_lakeflow_jobs_meta"
+
+
+def test_the_example_is_one_job_in_three_spellings() -> None:
+    paths = [EXAMPLE / "jobs_0_2" / "jobs.yml", EXAMPLE / "jobs_0_1" / "jobs.yml"]
+    named, listed, bundled = (
+        settings(read_declared({"f": path.read_text()}, {}, variables={}, context=CONTEXT))[
+            "daily_sales_dev"
+        ]
+        for path in [*paths, EXAMPLE / "bundle" / "databricks.yml"]
+    )
+    assert {**named, "name": "daily_sales_dev"} == listed
+    without_inline_sql = [task for task in named["tasks"] if task["task_key"] != "check"]
+    assert {**named, "tasks": without_inline_sql} == bundled

@@ -31,7 +31,7 @@ from lakeflow_meta.errors import BackendError, ConfigError, NotFoundError, SpecE
 from lakeflow_meta.jobs.job_settings import JobContext
 from lakeflow_meta.jobs.orchestrator import JobOrchestrator
 from lakeflow_meta.names import TableName
-from lakeflow_meta.ports import ControlStore
+from lakeflow_meta.ports import ControlStore, MergeResult
 from lakeflow_meta.testing import FakeJobs, FixedClock
 from lakeflow_meta.testing.crash import Crash, CrashPoint
 from lakeflow_meta.testing.fake_queries import FakeQueries
@@ -302,6 +302,22 @@ def test_what_people_changed_since_is_kept_and_named() -> None:
     assert again.to_dict()["kept"] == {"etl_control": ["etl/a"]}
     assert rows_of(store, SOURCES)[0]["is_active"] is False
     assert rows_of(store, JOBS)[0]["settings_fingerprint"] == "1:x"
+
+
+class BusyStore(FakeStore):
+    """Somebody else records the same job just before the first merge."""
+
+    def merge(self, table: TableName, *arguments: Any, **options: Any) -> MergeResult:
+        if not self.calls["merge"]:
+            super().merge(table, [{"module_name": "etl", "job_id": 77}], keys=JOBS.keys)
+        return super().merge(table, *arguments, **options)
+
+
+def test_what_somebody_records_in_between_is_kept() -> None:
+    store = BusyStore()
+    older(store, Layout.TASKS_0_2, ROWS_0_2, JOBS_0_2)
+    migrator(store).migrate(OLD)
+    assert [row["job_id"] for row in rows_of(store, JOBS)] == [77]
 
 
 def test_a_record_of_another_job_is_kept_and_named() -> None:

@@ -3,7 +3,7 @@
 import json
 import threading
 import tracemalloc
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from lakeflow_meta.backends.heartbeat_file import HeartbeatFile
 from lakeflow_meta.backends.local_folder import LocalFolder
 from lakeflow_meta.control.change_memory import ChangeMemory
 from lakeflow_meta.control.declared import read_declared
@@ -115,6 +116,7 @@ class World:
             sleep=self.clock.advance,
         )
         stop = options.pop("stop", threading.Event())
+        given = options.pop("given", {})
 
         def pause(seconds: float) -> bool:
             self.clock.advance(seconds)
@@ -125,7 +127,10 @@ class World:
             FolderWatch(folder, clock=self.clock, pause=pause),
             store=store,
             tables=TABLES,
-            read=lambda yaml, scripts: read_declared(yaml, scripts, variables={}, context=context),
+            read=lambda yaml, scripts: read_declared(
+                yaml, scripts, variables=given, context=context
+            ),
+            variables=given,
             load=lambda declared, prune: manager.load(declared, prune=prune),
             prune=options.pop("prune", False),
         )
@@ -299,7 +304,9 @@ def test_a_file_that_is_not_text_or_cannot_be_read_fails_alone(world: World) -> 
 
 
 def test_what_needs_a_bad_file_waits_with_it(world: World) -> None:
-    table = "tables:\n  - table: main.s.t\n    module: sales\n    columns: [{name: id, type: INT}]\n"
+    table = (
+        "tables:\n  - table: main.s.t\n    module: sales\n    columns: [{name: id, type: INT}]\n"
+    )
     world.folder.put("table.yml", table)
     world.folder.put("sales.yml", "modules: [{module_name: sales, sourcez: []}]")
     world.folder.put("other.yml", module("other"))
@@ -470,6 +477,45 @@ def test_a_variable_that_goes_is_seen_in_the_files_that_used_it(world: World) ->
     assert world.statement("a") == "SELECT 'none'"
 
 
+def test_an_unchanged_value_of_a_shared_file_leaves_rows_changed_by_sql_alone(world: World) -> None:
+    shared = "variables: {env: dev}\n"
+    world.folder.put("a.yml", module("a", "SELECT '${var.env}'"))
+    world.folder.put("b.yml", shared + module("b"))
+    monitor = world.monitor()
+    assert monitor.check_and_update()["errors"] == []
+    world.set_statement("a", "SELECT 'by hand'")
+    world.folder.put("b.yml", shared + module("b", "SELECT 2"))
+    assert updated(monitor.check_and_update()) == {"a": "updated", "b": "updated"}
+    assert world.statement("a") == "SELECT 'by hand'"
+
+
+def test_nobody_gets_the_default_of_a_variable_while_its_file_is_bad(world: World) -> None:
+    world.folder.put("a.yml", module("a", "SELECT '${var.env:-none}'"))
+    world.folder.put("b.yml", module("b"))
+    world.folder.put("vars.yml", "variables: {env: prod}\n")
+    monitor = world.monitor()
+    monitor.check_and_update()
+    world.folder.put("vars.yml", "variables: {env: prod\n")
+    world.folder.put("a.yml", module("a", "SELECT '${var.env:-none}'", "SELECT 2"))
+    world.folder.put("b.yml", module("b", "SELECT 2"))
+    result = monitor.check_and_update()
+    assert updated(result) == {"b": "updated"}
+    assert any("vars.yml, which cannot be used now" in error for error in result["errors"])
+    assert world.statement("a") == "SELECT 'prod'"
+    world.folder.put("vars.yml", "variables: {env: new}\n")
+    assert updated(monitor.check_and_update()) == {"a": "updated"}
+    assert world.statement("a") == "SELECT 'new'"
+
+
+def test_a_restart_with_another_given_variable_changes_the_rows_that_use_it(world: World) -> None:
+    world.folder.put("a.yml", module("a", "SELECT '${var.env}'"))
+    world.folder.put("b.yml", module("b"))
+    world.monitor(given={"env": "dev"}).check_and_update()
+    result = world.monitor(given={"env": "prod"}).check_and_update()
+    assert updated(result) == {"a": "updated"}
+    assert world.statement("a") == "SELECT 'prod'"
+
+
 # --- jobs
 
 
@@ -634,7 +680,34 @@ def test_it_ends_after_the_iterations_asked_for_without_a_last_sleep(world: Worl
     seen: list[Any] = []
     assert monitor.run_continuous(1, on_result=seen.append) == 1
     assert len(seen) == 1
-    assert [beat["state"] for beat in world.beats] == ["running", "stopped"]
+    assert [beat["state"] for beat in world.beats] == ["stopped"]
+
+
+def test_a_heartbeat_after_each_look_says_how_it_went_and_when_it_ended(world: World) -> None:
+    world.folder.put("bad.yml", "[")
+    world.monitor().run_continuous(3)
+    assert [(b["state"], b["iterations"]) for b in world.beats] == [
+        ("running", 1),
+        ("running", 2),
+        ("stopped", 3),
+    ]
+    assert "bad.yml" in world.beats[-1]["last"]["errors"][0]
+
+
+def test_the_heartbeat_file_is_replaced_whole_and_a_damaged_one_is_none(tmp_path: Path) -> None:
+    file = HeartbeatFile(tmp_path / "home" / "monitor.json")
+    assert file.read() is None
+    file.write({"state": "running"})
+    file.write({"state": "stopped"})
+    assert (file.read() or {})["state"] == "stopped"
+    assert [path.name for path in (tmp_path / "home").iterdir()] == ["monitor.json"]
+    (tmp_path / "home" / "monitor.json").write_text("{")
+    assert file.read() is None
+
+
+def test_a_heartbeat_that_cannot_be_written_does_not_end_the_monitor(tmp_path: Path) -> None:
+    (tmp_path / "home").write_text("a file, not a folder")
+    HeartbeatFile(tmp_path / "home" / "monitor.json").write({"state": "running"})
 
 
 def test_a_stop_signal_ends_it_between_steps(world: World) -> None:
@@ -690,12 +763,12 @@ def test_two_thousand_idle_looks_keep_memory_flat_and_write_nothing(world: World
 
 
 @pytest.fixture
-def folder(tmp_path: Path) -> Iterator[LocalFolder]:
+def folder(tmp_path: Path) -> LocalFolder:
     (tmp_path / "sub" / ".hidden").mkdir(parents=True)
     (tmp_path / "a.yml").write_text("a")
     (tmp_path / "sub" / "b.yaml").write_text("b")
     (tmp_path / "sub" / ".hidden" / "c.yml").write_text("c")
-    yield LocalFolder(tmp_path)
+    return LocalFolder(tmp_path)
 
 
 def test_a_local_folder_lists_all_below_it_but_hidden_files(folder: LocalFolder) -> None:
@@ -737,5 +810,7 @@ def test_after_any_edits_recorded_rows_are_those_of_each_files_last_good_text(
                 good[name] = data.decode()
         monitor.check_and_update()
     recorded = {name: world.statement(name) for name in world.manager.get_all_modules()}
-    expected = {Path(n).stem: "SELECT 1" if "SELECT 1" in t else "SELECT 2" for n, t in good.items()}
+    expected = {
+        Path(n).stem: "SELECT 1" if "SELECT 1" in t else "SELECT 2" for n, t in good.items()
+    }
     assert recorded == expected

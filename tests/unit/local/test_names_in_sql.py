@@ -43,8 +43,8 @@ def tables(text: str) -> list[str]:
         ("UPDATE main.s.t SET x = 1", "UPDATE main__s.t SET x = 1"),
         ("DELETE FROM main.s.t WHERE x", "DELETE FROM main__s.t WHERE x"),
         (
-            "MERGE WITH SCHEMA EVOLUTION INTO main.s.t USING dev.s.u ON x WHEN MATCHED THEN DELETE",
-            "MERGE WITH SCHEMA EVOLUTION INTO main__s.t USING dev__s.u ON x WHEN MATCHED THEN DELETE",
+            "MERGE WITH SCHEMA EVOLUTION INTO main.s.t USING dev.s.u ON x WHEN MATCHED DELETE",
+            "MERGE WITH SCHEMA EVOLUTION INTO main__s.t USING dev__s.u ON x WHEN MATCHED DELETE",
         ),
         (
             "MERGE INTO main.s.t t USING u ON x WHEN MATCHED THEN UPDATE SET t.a = u.a",

@@ -7,8 +7,9 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from lakeflow_meta.errors import BackendError
+from lakeflow_meta.names import TableName
 from lakeflow_meta.ports import RunState
-from lakeflow_meta.testing import Call, FakeJobs, FixedClock, InjectedError
+from lakeflow_meta.testing import Call, FakeJobs, FakeQueries, FakeStore, FixedClock, InjectedError
 
 
 def test_a_fault_before_a_call_keeps_it_from_taking_effect() -> None:
@@ -37,6 +38,24 @@ def test_healed_faults_do_not_strike_and_unknown_methods_are_refused() -> None:
     assert list(fake.list_jobs()) == []
     with pytest.raises(ValueError, match="no method 'creat_job'"):
         fake.fail_on("creat_job")
+
+
+@pytest.mark.parametrize(
+    ("fake", "method"), [(FakeQueries(), "list_queries"), (FakeStore(), "version")]
+)
+def test_every_fake_fails_on_demand(fake: FakeQueries | FakeStore, method: str) -> None:
+    arguments = [TableName.parse("a.b.c")] if method == "version" else []
+    fake.fail_on(method, nth=2)
+    fake.fail_on(method, nth=3, error=KeyboardInterrupt())
+    call = getattr(fake, method)
+    call(*arguments)
+    with pytest.raises(InjectedError):
+        call(*arguments)
+    with pytest.raises(KeyboardInterrupt):
+        call(*arguments)
+    call(*arguments)
+    with pytest.raises(ValueError, match="no method 'list_jobs'"):
+        fake.fail_on("list_jobs")
 
 
 def test_every_call_is_logged_as_it_was_made_also_one_that_failed() -> None:

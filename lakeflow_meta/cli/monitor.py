@@ -1,0 +1,272 @@
+"""Commands on the course of time: monitor, history, restore."""
+
+from __future__ import annotations
+
+import json
+import signal
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from lakeflow_meta.cli.output import Session, pairs
+
+if TYPE_CHECKING:
+    from lakeflow_meta.app import App
+    from lakeflow_meta.control.declared import Declared
+    from lakeflow_meta.control.file_intake import FileIntake
+    from lakeflow_meta.control.history import HistoryEntry
+    from lakeflow_meta.control.monitor import MetadataMonitor
+
+HEARTBEAT = "monitor.json"
+"""Below the home directory."""
+
+
+def register(cli: typer.Typer) -> None:
+    """Add this group's commands."""
+    for command in (monitor, history, restore):
+        cli.command()(command)
+
+
+def monitor(
+    context: typer.Context,
+    volume: Annotated[
+        str | None,
+        typer.Argument(help="Folder of metadata to watch; without it only the control tables."),
+    ] = None,
+    interval: Annotated[
+        float, typer.Option(min=0, help="Seconds from the start of a look to the next.")
+    ] = 60.0,
+    max_iterations: Annotated[
+        int | None, typer.Option(min=1, help="End after so many looks.", show_default="never")
+    ] = None,
+    apply: Annotated[
+        bool, typer.Option("--apply/--no-apply", help="Update jobs, or only report changes.")
+    ] = True,
+    prune: Annotated[
+        bool, typer.Option("--prune", help="Remove what is recorded and not declared any more.")
+    ] = False,
+    settle: Annotated[
+        float, typer.Option(min=0, help="Seconds for which a new file must stand still.")
+    ] = 2.0,
+    var: Annotated[
+        list[str] | None,
+        typer.Option("--var", help="Value of a variable: name=value. Repeatable."),
+    ] = None,
+) -> None:
+    """Watch metadata files and control tables, and keep the jobs as they say. SIGTERM ends it.
+
+    Example: lakeflow-meta monitor /Volumes/main/lakeflow/metadata --interval 60
+    """
+    session: Session = context.obj
+    stop = threading.Event()
+    watcher = build_monitor(
+        session.app,
+        volume,
+        interval=interval,
+        apply=apply,
+        prune=prune,
+        settle=settle,
+        variables=pairs(var, "--var"),
+        stop=stop,
+    )
+    failed = False
+
+    def show(result: dict[str, Any]) -> None:
+        nonlocal failed
+        failed = bool(result["errors"])
+        session.output.line(_line(session, result))
+
+    with _stopped_by_signals(stop):
+        watcher.run_continuous(max_iterations, on_result=show)
+    if failed and max_iterations is not None:
+        raise typer.Exit(1)
+
+
+def history(
+    context: typer.Context,
+    module: Annotated[str | None, typer.Argument(help="A module; default: all.")] = None,
+    limit: Annotated[int, typer.Option(min=1, help="How many entries, the newest first.")] = 50,
+    since: Annotated[str | None, typer.Option(help="Nothing older: a time with a zone.")] = None,
+) -> None:
+    """Say who changed what and when, by YAML or by SQL, and what was applied.
+
+    Example: lakeflow-meta history nyc_flights --limit 20
+    """
+    from lakeflow_meta.control.history import MetadataHistory
+    from lakeflow_meta.control.moment import read_point
+    from lakeflow_meta.errors import ConfigError
+
+    session: Session = context.obj
+    app = session.app
+    oldest = {} if since is None else {"since": read_point(since)}
+    if isinstance(oldest.get("since"), int):
+        raise ConfigError(f"--since {since} is not a time; write 2025-01-31T08:00:00+00:00")
+    found = MetadataHistory(app.store, app.tables).entries(module, limit=limit, **oldest)  # type: ignore[arg-type]  # no versions, see above
+    session.output.result([entry.to_dict() for entry in found], list(_history_lines(found)))
+
+
+def restore(
+    context: typer.Context,
+    modules: Annotated[list[str] | None, typer.Argument(help="Modules; default: all.")] = None,
+    to: Annotated[
+        str,
+        typer.Option(help="A version of the control table (see history), or a time with a zone."),
+    ] = ...,  # type: ignore[assignment]  # typer's word for: must be given
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only show what would change.")
+    ] = False,
+) -> None:
+    """Set recorded rows back to what they were: a new commit, history kept. Then apply.
+
+    Example: lakeflow-meta restore nyc_flights --to 12 --dry-run
+    """
+    from lakeflow_meta.control.restore import MetadataRestore
+
+    session: Session = context.obj
+    app = session.app
+    verb = MetadataRestore(app.store, app.tables, actor=app.actor, clock=app.clock)
+    result = verb.restore(modules or None, to=to, dry_run=dry_run).to_dict()
+    session.output.result(result, list(_restore_lines(result)))
+
+
+# --------------------------------------------------------------------------- composition
+
+
+def build_monitor(
+    app: App,
+    volume: str | None,
+    *,
+    interval: float,
+    apply: bool,
+    prune: bool,
+    settle: float,
+    variables: Mapping[str, Any],
+    stop: threading.Event,
+) -> MetadataMonitor:
+    """The monitor of one target."""
+    from lakeflow_meta.backends.heartbeat_file import HeartbeatFile
+    from lakeflow_meta.control.change_memory import ChangeMemory
+    from lakeflow_meta.control.monitor import MetadataMonitor
+
+    intake = None
+    if volume is not None:
+        intake = _intake(app, volume, prune=prune, settle=settle, variables=variables, stop=stop)
+    return MetadataMonitor(
+        memory=ChangeMemory(app.store, app.tables, actor=app.actor),
+        detect=app.manager.changes,
+        apply=app.orchestrator.apply if apply else None,
+        intake=intake,
+        check_interval_seconds=interval,
+        clock=app.clock,
+        stop=stop,
+        heartbeat=HeartbeatFile(app.home / HEARTBEAT).write,
+    )
+
+
+def _intake(
+    app: App,
+    volume: str,
+    *,
+    prune: bool,
+    settle: float,
+    variables: Mapping[str, Any],
+    stop: threading.Event,
+) -> FileIntake:
+    from lakeflow_meta.backends.local_folder import LocalFolder
+    from lakeflow_meta.control.declared import read_declared
+    from lakeflow_meta.control.file_intake import FileIntake
+    from lakeflow_meta.control.volume_watch import FolderWatch
+
+    given = {**app.settings.variables, **variables}
+
+    def read(yaml: Mapping[str, str], scripts: Mapping[str, str]) -> Declared:
+        return read_declared(
+            yaml,
+            scripts,
+            variables=given,
+            context=app.job_context,
+            file_exists=app._file_exists,  # noqa: SLF001  # composition
+        )
+
+    path = app._metadata_path(Path(volume))  # noqa: SLF001  # composition
+    return FileIntake(
+        volume,
+        FolderWatch(LocalFolder(path), clock=app.clock, pause=stop.wait, settle_seconds=settle),
+        store=app.store,
+        tables=app.tables,
+        read=read,
+        load=lambda declared, remove: app.manager.load(declared, prune=remove),
+        variables=given,
+        prune=prune,
+        actor=app.actor,
+    )
+
+
+@contextmanager
+def _stopped_by_signals(stop: threading.Event) -> Iterator[None]:
+    """SIGTERM and Ctrl-C end the loop between two steps; a second Ctrl-C ends it at once."""
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+
+    def ask(number: int, _frame: Any) -> None:
+        stop.set()
+        signal.signal(number, before[signal.Signals(number)])
+
+    for number in before:
+        signal.signal(number, ask)
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+# --------------------------------------------------------------------------- text
+
+
+def _line(session: Session, result: Mapping[str, Any]) -> str:
+    from lakeflow_meta.control.monitor_report import status_line
+
+    if session.output.as_json:
+        return json.dumps(result, ensure_ascii=False)
+    errors = "".join(f"\n  ✗ {error}" for error in result["errors"])
+    return status_line({**result, "errors": []} if errors else result) + errors
+
+
+def _history_lines(entries: list[HistoryEntry]) -> Iterator[str]:
+    for entry in entries:
+        version = "" if entry.version is None else f" v{entry.version}"
+        failed = f" FAILED: {entry.error}" if entry.error else ""
+        yield (
+            f"{_short(entry.at)}  {entry.actor or '?'}  {entry.verb}  {entry.table}{version}:"
+            f" {entry.action} {entry.object}{failed}"
+        )
+        if entry.version is not None and entry.action == "changed":
+            for name in entry.after:
+                yield f"    {name}: {entry.before.get(name)} → {entry.after[name]}"
+    if not entries:
+        yield "no history"
+
+
+def _short(at: datetime) -> str:
+    return at.isoformat(sep=" ", timespec="seconds")
+
+
+def _restore_lines(result: Mapping[str, Any]) -> Iterator[str]:
+    for table, part in result["tables"].items():
+        for sign, action in (("+", "added"), ("~", "changed"), ("-", "removed")):
+            yield from (f"{sign} {table}: {name}" for name in part[action])
+    yield from result["notes"]
+    prefix = "would be: " if result["dry_run"] else ""
+    counts = "added {added}, changed {changed}, unchanged {unchanged}, removed {removed}"
+    yield prefix + counts.format(**result) + f" (to {result['to']})"
+    if not result["dry_run"] and any(result[a] for a in ("added", "changed", "removed")):
+        yield "next: lakeflow-meta plan, then lakeflow-meta apply"

@@ -1,0 +1,273 @@
+"""`SqlStore` beyond the contract: two stores on one table, and the statements as a warehouse
+gets them, run on Spark behind the stand-in of its API."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+import pyarrow as pa
+import pytest
+from contract.http_stand_in import TOKEN, WAREHOUSE, StandIn, StatementError
+from pyspark.sql import SparkSession
+
+from lakeflow_meta.backends.deltars import DeltaRsStore
+from lakeflow_meta.backends.local.session import EmbeddedSpark
+from lakeflow_meta.backends.spark import translate
+from lakeflow_meta.backends.spark_runner import SparkRunner
+from lakeflow_meta.backends.sql_store import SqlStore
+from lakeflow_meta.control.statements import Delete, Select, Update, parse_statements
+from lakeflow_meta.control.tables import EVENTS, SOURCES, STATE, ControlTables
+from lakeflow_meta.errors import BackendError, NotFoundError
+from lakeflow_meta.ports import ControlStore
+
+NOON = datetime(2025, 3, 1, 12, 0, 0, 123456, tzinfo=UTC)
+
+
+@pytest.fixture
+def tables(schema: str) -> ControlTables:
+    return ControlTables.named(f"{schema}.etl_control")
+
+
+@pytest.fixture
+def by_spark(spark: SparkSession) -> SqlStore:
+    return SqlStore(SparkRunner(spark.newSession()))
+
+
+@pytest.fixture
+def by_delta_rs(embedded: EmbeddedSpark) -> DeltaRsStore:
+    return DeltaRsStore(embedded.warehouse)
+
+
+@pytest.fixture
+def by_warehouse(spark: SparkSession) -> Iterator[SqlStore]:
+    """The real SDK, over HTTP, to a stand-in that runs the statements on Spark."""
+    from databricks.sdk import WorkspaceClient
+
+    from lakeflow_meta.backends.statement_execution import StatementExecution
+
+    session = spark.newSession()
+    with StandIn(lambda text, given: run_on(session, text, given)).running() as service:
+        client = WorkspaceClient(host=service.host, token=TOKEN)
+        yield SqlStore(StatementExecution(client, WAREHOUSE))
+
+
+def run_on(session: SparkSession, statement: str, parameters: Mapping[str, Any]) -> pa.Table:
+    values = {name: typed(*given) for name, given in parameters.items()}
+    try:
+        return session.sql(statement, values or None).toArrow()
+    except Exception as error:
+        found = translate(error)
+        raise StatementError(f"[{found.code}] {found}") from error
+
+
+def typed(kind: str, value: str) -> Any:
+    match kind:
+        case "STRING":
+            return value
+        case "BOOLEAN":
+            return value == "true"
+        case "BIGINT":
+            return int(value)
+        case "TIMESTAMP":
+            return datetime.fromisoformat(value)
+    raise AssertionError(kind)
+
+
+def source(source_id: str, module: str = "m", **changes: Any) -> dict[str, Any]:
+    row = {
+        "source_id": source_id,
+        "module_name": module,
+        "source_config": "{}",
+        "is_active": True,
+        "created_timestamp": NOON,
+        "updated_timestamp": NOON,
+    }
+    return {**row, **changes}
+
+
+def save(store: ControlStore, tables: ControlTables, *rows: dict[str, Any], **options: Any) -> Any:
+    touch = {"insert_only": ("created_timestamp",), "touch": ("updated_timestamp",)}
+    return store.merge(tables.of(SOURCES), rows, keys=SOURCES.keys, **touch, **options)
+
+
+def recorded(store: ControlStore, tables: ControlTables) -> list[dict[str, Any]]:
+    found = store.read(tables.of(SOURCES)).to_pylist()
+    return sorted(found, key=lambda row: (row["module_name"], row["source_id"]))
+
+
+@pytest.mark.parametrize("maker", ["spark", "delta_rs"])
+def test_each_store_writes_the_tables_of_the_other(
+    by_spark: SqlStore, by_delta_rs: DeltaRsStore, tables: ControlTables, maker: str
+) -> None:
+    first, second = (by_spark, by_delta_rs) if maker == "spark" else (by_delta_rs, by_spark)
+    name = tables.of(SOURCES)
+    assert first.ensure(name, SOURCES)
+    assert not second.ensure(name, SOURCES)
+    save(first, tables, source("a"), source("b"))
+    later = save(second, tables, source("b", source_config="it's"), source("c"), scope={})
+    assert (later.inserted, later.updated, later.removed) == (1, 1, 1)
+    again = save(first, tables, source("b", source_config="it's"), source("c"), scope={})
+    assert not again.changed
+    assert recorded(first, tables) == recorded(second, tables)
+    assert [r["source_id"] for r in recorded(first, tables)] == ["b", "c"]
+    first.append(tables.of(SOURCES), [source("d")])
+    assert len(recorded(second, tables)) == 3
+    versions = [[c.version for c in store.history(name)] for store in (first, second)]
+    assert versions == [[0, 1, 2, 3]] * 2
+    assert recorded(first, tables)[0]["created_timestamp"] == NOON
+
+
+def test_ten_thousand_rows_are_one_commit_and_the_second_time_none(
+    by_spark: SqlStore, by_delta_rs: DeltaRsStore, tables: ControlTables
+) -> None:
+    by_delta_rs.ensure(tables.of(SOURCES), SOURCES)
+    rows = [
+        source(f"s{n}", f"m{n // 10}", source_config=json.dumps({"n": n, "q": "it's ${env:HOME}"}))
+        for n in range(10_000)
+    ]
+    first = save(by_spark, tables, *rows)
+    assert (first.inserted, first.version) == (10_000, 1)
+    again = save(by_spark, tables, *rows, scope={"module_name": [f"m{n}" for n in range(1000)]})
+    assert not again.changed
+    assert by_spark.version(tables.of(SOURCES)) == 1
+    assert recorded(by_delta_rs, tables) == [
+        {**dict.fromkeys(SOURCES.names), **row}
+        for row in sorted(rows, key=lambda row: (row["module_name"], row["source_id"]))
+    ]
+
+
+def test_keys_that_sql_made_twice_or_null_are_written_and_removed(
+    by_spark: SqlStore, by_delta_rs: DeltaRsStore, tables: ControlTables
+) -> None:
+    by_delta_rs.ensure(tables.of(SOURCES), SOURCES)
+    twice = [source("a"), source("a", source_config="x"), source("n"), {"source_id": "n"}]
+    by_delta_rs.append(tables.of(SOURCES), twice)
+    changed = save(by_spark, tables, source("a", source_config="y"), scope={"module_name": ["m"]})
+    assert (changed.inserted, changed.updated, changed.removed) == (0, 2, 1)
+    assert save(by_spark, tables, scope={"module_name": None}).removed == 1
+    found = by_spark.read(tables.of(SOURCES), columns=["source_id", "source_config"])
+    assert found.to_pylist() == [{"source_id": "a", "source_config": "y"}] * 2
+
+
+def test_statements_of_people_do_the_same_on_both_stores(
+    by_spark: SqlStore, by_delta_rs: DeltaRsStore, tables: ControlTables
+) -> None:
+    for store, module in ((by_spark, "s"), (by_delta_rs, "d")):
+        store.ensure(tables.of(SOURCES), SOURCES)
+        save(store, tables, source("a", module), source("b", module, source_config=None))
+    texts = [
+        (
+            "UPDATE etl_control SET source_config = 'it\\'s ${env:HOME} \\\\', updated_timestamp ="
+            " current_timestamp() WHERE module_name = '{m}' AND source_id = 'a'"
+        ),
+        "DELETE FROM etl_control WHERE module_name = '{m}' AND source_id = 'b'",
+        "DELETE FROM etl_control WHERE module_name = '{m}' AND source_id = 'gone'",
+        (
+            "WITH etl_control AS (SELECT * FROM etl_control WHERE is_active)"
+            " SELECT upper(source_id) AS id, source_config FROM etl_control"
+            " WHERE module_name = '{m}' AND source_config LIKE 'it%' ORDER BY 1"
+        ),
+        (
+            "SELECT e.source_id, count(*) AS n FROM etl_control e JOIN etl_control o"
+            " ON e.source_id = o.source_id WHERE e.module_name = '{m}' GROUP BY e.source_id"
+        ),
+    ]
+    found = [
+        [run(store, tables, text.replace("{m}", module)) for text in texts]
+        for store, module in ((by_spark, "s"), (by_delta_rs, "d"))
+    ]
+    assert found[0][:4] == found[1][:4]
+    assert found[0][:4] == [1, 1, 0, [{"id": "A", "source_config": "it's ${env:HOME} \\"}]]
+    assert found[0][4] == [{"source_id": "a", "n": 2}]
+
+
+def run(store: ControlStore, tables: ControlTables, text: str) -> Any:
+    (statement,) = parse_statements(text, tables, now=NOON)
+    match statement:
+        case Select(query):
+            names = {name.name.lower(): name for name in tables.all()}
+            return store.select(query, names).to_pylist()
+        case Update():
+            return store.update(statement.table, statement.assignments, statement.where)
+        case Delete():
+            return store.delete(statement.table, statement.where)
+    raise AssertionError(statement)
+
+
+def test_a_note_stays_in_its_commit(
+    spark: SparkSession, by_delta_rs: DeltaRsStore, tables: ControlTables
+) -> None:
+    session = spark.newSession()
+    store = SqlStore(SparkRunner(session))
+    by_delta_rs.ensure(tables.of(STATE), STATE)
+    store.append(tables.of(STATE), [{"key": "a"}], note={"actor": "ünit", "verb": "sync"})
+    store.append(tables.of(STATE), [{"key": "b"}])
+    _, noted, plain = store.history(tables.of(STATE))
+    assert (noted.metadata["actor"], noted.metadata["verb"]) == ("ünit", "sync")
+    assert "actor" not in plain.metadata
+
+
+def test_stores_on_one_session_do_not_mix_up_their_notes(
+    spark: SparkSession, by_delta_rs: DeltaRsStore, tables: ControlTables
+) -> None:
+    session = spark.newSession()
+    by_delta_rs.ensure(tables.of(EVENTS), EVENTS)
+
+    def write(actor: str) -> None:
+        store = SqlStore(SparkRunner(session))
+        store.append(tables.of(EVENTS), [{"actor": actor}], note={"actor": actor})
+
+    threads = [threading.Thread(target=write, args=(name,)) for name in "abc"]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    store = SqlStore(SparkRunner(session))
+    for commit in store.history(tables.of(EVENTS))[1:]:
+        then = store.read(tables.of(EVENTS), version=commit.version).to_pylist()
+        before = store.read(tables.of(EVENTS), version=commit.version - 1).to_pylist()
+        (new,) = {row["actor"] for row in then} - {row["actor"] for row in before}
+        assert commit.metadata["actor"] == new
+
+
+def test_the_same_store_works_through_the_api_of_a_warehouse(
+    by_warehouse: SqlStore, by_delta_rs: DeltaRsStore, tables: ControlTables
+) -> None:
+    name = tables.of(SOURCES)
+    with pytest.raises(NotFoundError):
+        by_warehouse.read(name)
+    assert by_warehouse.version(name) is None
+    assert by_warehouse.ensure(name, SOURCES)
+    first = save(by_warehouse, tables, source("a"), source("b", source_config="it's"))
+    assert (first.inserted, first.version) == (2, 1)
+    by_delta_rs.append(name, [source("x", "other")])
+    second = save(
+        by_warehouse,
+        tables,
+        source("a"),
+        source("c"),
+        scope={"module_name": ["m"], "is_active": True},
+    )
+    assert (second.inserted, second.updated, second.removed, second.version) == (1, 0, 1, 3)
+    again = save(by_warehouse, tables, source("a"), source("c"), scope={"module_name": ["m"]})
+    assert not again.changed
+    assert recorded(by_warehouse, tables) == recorded(by_delta_rs, tables)
+    found = by_warehouse.read(name, where={"created_timestamp": NOON, "is_active": True}, version=1)
+    assert sorted(row["source_id"] for row in found.to_pylist()) == ["a", "b"]
+    with pytest.raises(NotFoundError):
+        by_warehouse.read(name, version=99)
+    assert [c.operation for c in by_warehouse.history(name)] == [
+        *("CREATE TABLE", "MERGE", "WRITE", "MERGE")
+    ]
+    assert run(by_warehouse, tables, "SELECT source_id FROM etl_control ORDER BY 1") == [
+        {"source_id": "a"},
+        {"source_id": "c"},
+        {"source_id": "x"},
+    ]
+    with pytest.raises(BackendError) as refused:
+        by_warehouse.read(name, columns=["nope"])
+    assert refused.value.code == "UNRESOLVED_COLUMN"
