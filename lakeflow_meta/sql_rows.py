@@ -101,6 +101,8 @@ def _check_length(column: str, size: int) -> None:
 
 def _json_value(value: Any) -> str:
     if isinstance(value, datetime):
+        if value.tzinfo is None:
+            raise ValueError("a timestamp needs a time zone")
         return value.astimezone(UTC).isoformat()
     if isinstance(value, date):
         return value.isoformat()

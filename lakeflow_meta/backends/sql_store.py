@@ -13,6 +13,7 @@ import secrets
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -22,8 +23,8 @@ from tenacity.stop import stop_after_delay
 from tenacity.wait import wait_random_exponential
 
 from lakeflow_meta.backends.commit_notes import read_note
+from lakeflow_meta.backends.offered_rows import check_zones, offer, plain, refuse_duplicates
 from lakeflow_meta.backends.spark import TRANSIENT_CONDITIONS
-from lakeflow_meta.control.arrow import TYPES
 from lakeflow_meta.control.ddl import control_table
 from lakeflow_meta.control.row_changes import RowChange, from_pairs
 from lakeflow_meta.control.tables import TableLayout
@@ -73,7 +74,6 @@ _NO_SUCH_VERSION = frozenset(
     }
 )
 """The log or a data file of that version is gone. VACUUM leaves the newest version whole."""
-_SQL_TYPES = {kind: name for name, kind in TYPES.items()}
 
 
 class RunSql(Protocol):
@@ -116,12 +116,17 @@ class SqlStore:
         found = self._find_shape(table)
         if found is None:
             return self._create(table, layout)
-        present = {name.lower() for name in found.names}
-        missing = {c.name for c in layout.columns if c.name.lower() not in present}
+        missing = _missing(found, layout)
         if not missing:
             return False
         columns = [c for c in control_table(table, layout).columns if c.name in missing]
-        self._change(table, Bound(add_columns(table, [(column, "") for column in columns])), {})
+        added = Bound(add_columns(table, [(column, "") for column in columns]))
+        try:
+            self._change(table, added, {})
+        except BackendError:
+            if _missing(self._read_shape(table), layout):
+                raise
+            return False  # somebody else added them at the same time
         self._shapes.pop(table.key, None)
         return True
 
@@ -172,7 +177,7 @@ class SqlStore:
         version: int | None = None,
     ) -> pa.Table:
         """Rows now, or as of a version."""
-        _check_zones((where or {}).items())
+        check_zones((where or {}).items())
         with _told_versions(table):
             return self._query(select_rows(table, columns, where, version))
 
@@ -187,7 +192,7 @@ class SqlStore:
         until: int | None = None,
     ) -> list[RowChange]:
         """Rows that differ between two versions; see `ControlStore.changed_rows`."""
-        _check_zones((where or {}).items())
+        check_zones((where or {}).items())
         with _told_versions(table):
             old, new = (self._run.query(shape_of(table, v)).schema.names for v in (since, until))
             two = TwoVersions(table, since, until, old, new, keys, frozenset(ignore), where or {})
@@ -205,7 +210,7 @@ class SqlStore:
 
     def _query(self, bound: Bound) -> pa.Table:
         self._check_size(bound)
-        return _plain(self._run.query(bound.text, bound.parameters))
+        return plain(self._run.query(bound.text, bound.parameters))
 
     # --- writing
 
@@ -226,8 +231,8 @@ class SqlStore:
             return MergeResult(version=self._present_version(table))
         if any(row.keys() != rows[0].keys() for row in rows):
             raise ValueError(f"{table}: all rows of a merge name the same columns")
-        _refuse_duplicates(table, rows, keys)
-        _check_zones((scope or {}).items())
+        refuse_duplicates(table, rows, keys)
+        check_zones((scope or {}).items())
         merge = Merge(
             table,
             self._offer(table, rows, list(rows[0]) if rows else list(keys)),
@@ -245,13 +250,17 @@ class SqlStore:
             updated=int(counts["num_updated_rows"]),
             removed=int(counts["num_deleted_rows"]),
         )
-        version = self._version_of(table, merge.mark) if result.changed else None
-        return MergeResult(
-            result.inserted,
-            result.updated,
-            result.removed,
-            self._present_version(table) if version is None else version,
-        )
+        return replace(result, version=self._version_after(table, result, merge.mark))
+
+    def _version_after(self, table: TableName, result: MergeResult, mark: str) -> int:
+        """The merge's own version, by its mark: other writers may have followed it."""
+        for limit in (_RECENT_COMMITS, None) if result.changed else ():
+            for entry in self._commits(table, limit):
+                if mark in str(entry["operationParameters"]):
+                    return int(entry["version"])
+        if result.changed:
+            logger.warning("%s: its history does not show the conditions of a MERGE", table)
+        return self._present_version(table)
 
     def append(
         self, table: TableName, rows: Sequence[Row], *, note: Mapping[str, str] | None = None
@@ -319,15 +328,6 @@ class SqlStore:
     def _present_version(self, table: TableName) -> int:
         return int(self._commits(table, 1)[0]["version"])
 
-    def _version_of(self, table: TableName, mark: str) -> int | None:
-        """The commit that carries the mark; others may have followed it."""
-        for limit in (_RECENT_COMMITS, None):
-            for entry in self._commits(table, limit):
-                if mark in str(entry["operationParameters"]):
-                    return int(entry["version"])
-        logger.warning("%s: its history does not show the conditions of a MERGE", table)
-        return None
-
     def _find_shape(self, table: TableName) -> pa.Schema | None:
         try:
             return self._read_shape(table)
@@ -335,7 +335,7 @@ class SqlStore:
             return None
 
     def _read_shape(self, table: TableName) -> pa.Schema:
-        found = _plain(self._run.query(shape_of(table))).schema
+        found = plain(self._run.query(shape_of(table))).schema
         self._shapes[table.key] = found
         return found
 
@@ -347,12 +347,12 @@ class SqlStore:
         unknown = sorted(set(named) - set(shape.names))
         if unknown:
             raise ValueError(f"{table} has no column {', '.join(unknown)}")
-        schema = pa.schema([shape.field(name) for name in named])
-        try:
-            data = pa.table({f.name: _column(rows, f) for f in schema}, schema=schema)
-        except pa.ArrowException as error:
-            raise BackendError(f"{table}: {error}", code=type(error).__name__) from error
-        return Offer.of(data.to_pylist(), {f.name: _sql_type(table, f) for f in schema})
+        return offer(table, rows, pa.schema([shape.field(name) for name in named]))
+
+
+def _missing(shape: pa.Schema, layout: TableLayout) -> set[str]:
+    present = {name.lower() for name in shape.names}
+    return {column.name for column in layout.columns if column.name.lower() not in present}
 
 
 @contextmanager
@@ -372,51 +372,3 @@ def _side(values: Sequence[Any], names: Sequence[str]) -> Row | None:
 
 def _lost_race(error: BaseException) -> bool:
     return isinstance(error, BackendError) and error.code in _LOST_RACES
-
-
-def _sql_type(table: TableName, field: pa.Field) -> str:
-    try:
-        return _SQL_TYPES[field.type]
-    except KeyError:
-        raise BackendError(
-            f"{table}: column {field.name} is {field.type}, which no control table has",
-            code="UNSUPPORTED_TYPE",
-        ) from None
-
-
-def _column(rows: Sequence[Row], field: pa.Field) -> pa.Array:
-    values = [row.get(field.name) for row in rows]
-    _check_zones((field.name, value) for value in values)
-    return pa.array(values, field.type)
-
-
-def _check_zones(values: Iterable[tuple[str, Any]]) -> None:
-    for name, value in values:
-        if isinstance(value, datetime) and value.tzinfo is None:
-            raise ValueError(f"column {name} holds a timestamp without a time zone")
-
-
-def _refuse_duplicates(table: TableName, rows: Sequence[Row], keys: Sequence[str]) -> None:
-    """MERGE refuses them only where a recorded row matches, and inserts both where none does."""
-    seen: set[tuple[Any, ...]] = set()
-    for row in rows:
-        key = tuple(row[name] for name in keys)
-        if key in seen:
-            raise BackendError(
-                f"{table}: two offered rows have the key {key}", code="DUPLICATE_KEY"
-            )
-        seen.add(key)
-
-
-def _plain(table: pa.Table) -> pa.Table:
-    """The same rows with ordinary strings and microsecond timestamps in UTC."""
-    fields = [pa.field(f.name, _plain_type(f.type)) for f in table.schema]
-    return table.cast(pa.schema(fields))
-
-
-def _plain_type(kind: pa.DataType) -> pa.DataType:
-    if pa.types.is_string_view(kind) or pa.types.is_large_string(kind):
-        return pa.string()
-    if pa.types.is_timestamp(kind):
-        return pa.timestamp("us", kind.tz and "UTC")
-    return kind

@@ -19,8 +19,7 @@ from typing import Any
 
 import yaml
 
-from lakeflow_meta.control.export import _Dumper as PlainDumper
-from lakeflow_meta.control.export import _escaped as escaped
+from lakeflow_meta.control.export import PlainDumper, escaped
 from lakeflow_meta.control.jobs_dialect_tasks import INLINE_SQL_MARK
 from lakeflow_meta.control.rows import Module
 from lakeflow_meta.errors import Problem, SpecError

@@ -11,7 +11,7 @@ import yaml
 _HEADER = "# Exported from the control tables. Load it with `lakeflow-meta sync FILE`.\n"
 
 
-class _Dumper(yaml.SafeDumper):
+class PlainDumper(yaml.SafeDumper):
     """Plain YAML: block text for many lines, no anchors, lists indented."""
 
     def ignore_aliases(self, data: Any) -> bool:  # noqa: ARG002 (the signature of PyYAML)
@@ -34,7 +34,7 @@ def _text(dumper: yaml.SafeDumper, value: str) -> yaml.Node:
     return dumper.represent_scalar("tag:yaml.org,2002:str", value, style=style)
 
 
-_Dumper.add_representer(str, _text)
+PlainDumper.add_representer(str, _text)
 
 
 def export_yaml(
@@ -58,7 +58,7 @@ def export_yaml(
     if found := sorted(scripts, key=lambda row: str(row["script_id"])):
         document["ddl_scripts"] = [_script(row) for row in found]
     body = yaml.dump(
-        _escaped(document), Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=100
+        escaped(document), Dumper=PlainDumper, sort_keys=False, allow_unicode=True, width=100
     )
     return _HEADER + body
 
@@ -135,14 +135,14 @@ def _without_empty(value: dict[str, Any]) -> dict[str, Any]:
     return {key: item for key, item in value.items() if item not in (None, {}, [], "")}
 
 
-def _escaped(value: Any) -> Any:
+def escaped(value: Any) -> Any:
     """Text that looks like a variable is escaped, so that it loads back as the text it is."""
     match value:
         case str():
             return value.replace("${", "$${")
         case list():
-            return [_escaped(item) for item in value]
+            return [escaped(item) for item in value]
         case dict():
-            return {_escaped(key): _escaped(item) for key, item in value.items()}
+            return {escaped(key): escaped(item) for key, item in value.items()}
         case _:
             return value

@@ -19,6 +19,7 @@ from lakeflow_meta.backends.local.session import EmbeddedSpark
 from lakeflow_meta.backends.spark import translate
 from lakeflow_meta.backends.spark_runner import SparkRunner
 from lakeflow_meta.backends.sql_store import SqlStore
+from lakeflow_meta.control.row_changes import compare_rows
 from lakeflow_meta.control.statements import Delete, Select, Update, parse_statements
 from lakeflow_meta.control.tables import EVENTS, SOURCES, STATE, ControlTables
 from lakeflow_meta.errors import BackendError, NotFoundError
@@ -153,6 +154,42 @@ def test_keys_that_sql_made_twice_or_null_are_written_and_removed(
     assert found.to_pylist() == [{"source_id": "a", "source_config": "y"}] * 2
 
 
+def test_changes_between_versions_are_those_of_a_plain_comparison(
+    by_spark: SqlStore, by_delta_rs: DeltaRsStore, tables: ControlTables
+) -> None:
+    name = tables.of(STATE)
+    by_delta_rs.ensure(name, STATE)
+    before = [*({"key": k, "value": v} for k, v in ("1x", "2x", "2y", "3x", "5x")), {"value": "n"}]
+    after = [*({"key": k, "value": v} for k, v in ("1x", "2x", "3y", "4x", "5x")), {"value": "m"}]
+    by_delta_rs.append(name, before)
+    by_delta_rs.merge(name, [], keys=STATE.keys, scope={})
+    by_delta_rs.append(name, after)
+    found = by_spark.changed_rows(name, 1, keys=STATE.keys, ignore=["fence"])
+    assert [c.key for c in found] == [(None,), ("2",), ("3",), ("4",)]
+    assert found == by_delta_rs.changed_rows(name, 1, keys=STATE.keys, ignore=["fence"])
+    assert found == compare_rows(before, after, STATE.keys)
+
+
+def test_a_version_whose_files_are_gone_is_not_found(
+    by_spark: SqlStore, by_delta_rs: DeltaRsStore, embedded: EmbeddedSpark, tables: ControlTables
+) -> None:
+    name = tables.of(STATE)
+    by_delta_rs.ensure(name, STATE)
+    by_delta_rs.append(name, [{"key": "a"}])
+    folder = embedded.warehouse.joinpath(*name.key.split("."))
+    (old,) = folder.glob("*.parquet")
+    by_delta_rs.merge(name, [{"key": "b"}], keys=STATE.keys, scope={})
+    old.unlink()
+    for call in (
+        lambda: by_spark.read(name, version=1),
+        lambda: by_spark.changed_rows(name, 1, keys=STATE.keys),
+    ):
+        with pytest.raises(NotFoundError) as gone:
+            call()
+        assert gone.value.code == "VERSION_GONE"
+    assert by_spark.read(name).num_rows == 1
+
+
 def test_statements_of_people_do_the_same_on_both_stores(
     by_spark: SqlStore, by_delta_rs: DeltaRsStore, tables: ControlTables
 ) -> None:
@@ -167,8 +204,8 @@ def test_statements_of_people_do_the_same_on_both_stores(
         "DELETE FROM etl_control WHERE module_name = '{m}' AND source_id = 'b'",
         "DELETE FROM etl_control WHERE module_name = '{m}' AND source_id = 'gone'",
         (
-            "WITH etl_control AS (SELECT * FROM etl_control WHERE is_active)"
-            " SELECT upper(source_id) AS id, source_config FROM etl_control"
+            "WITH active AS (SELECT * FROM etl_control WHERE is_active)"
+            " SELECT upper(source_id) AS id, source_config FROM active"
             " WHERE module_name = '{m}' AND source_config LIKE 'it%' ORDER BY 1"
         ),
         (

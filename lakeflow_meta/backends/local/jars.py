@@ -27,15 +27,17 @@ from lakeflow_meta.errors import ConfigError
 
 logger = logging.getLogger(__name__)
 
-MAVEN_CENTRAL = ""
+CENTRAL = "Maven Central"
 _FETCH_SECONDS = 600
 _TELLING = re.compile(
     r"not found|UNRESOLVED|Host|SERVER ERROR|refused|Exception|ERROR", re.IGNORECASE
 )
 
 
-def install_jars(cache: Path, repository: str = MAVEN_CENTRAL) -> tuple[Path, ...]:
+def install_jars(cache: Path, repository: str = "") -> tuple[Path, ...]:
     """Fetch the Delta jars unless they are there. Raises ConfigError when they cannot be had.
+
+    ``repository`` is a mirror; left out, they come from Ivy's default, which is Maven Central.
 
     The set is filled in a directory of its own and renamed into place: dying on the way leaves
     nothing that a later start would use, and of two installers one wins and both go on.
@@ -65,7 +67,7 @@ def _fetch(work: Path, repository: str) -> Path:
     (work / "settings.xml").write_text(_settings(work / "cache", repository), encoding="utf-8")
     (work / "ivy.xml").write_text(_module(group, name, release), encoding="utf-8")
     command = _ivy_command(work, target)
-    logger.info("fetching %s:%s:%s from %s", group, name, release, repository)
+    logger.info("fetching %s:%s:%s from %s", group, name, release, repository or CENTRAL)
     try:
         answer = subprocess.run(
             command, capture_output=True, text=True, timeout=_FETCH_SECONDS, check=False
@@ -104,11 +106,12 @@ def _proxy_options() -> list[str]:
 
 def _settings(cache: Path, repository: str) -> str:
     """One resolver only: nothing of this machine's Maven or Ivy set-up takes part."""
+    root = f" root={quoteattr(repository)}" if repository else ""
     return f"""<ivysettings>
   <settings defaultResolver="repository"/>
   <caches defaultCacheDir={quoteattr(str(cache))}/>
   <resolvers>
-    <ibiblio name="repository" m2compatible="true" root={quoteattr(repository)}/>
+    <ibiblio name="repository" m2compatible="true"{root}/>
   </resolvers>
 </ivysettings>
 """
@@ -138,7 +141,8 @@ def _reason(output: str) -> str:
 
 
 def _refusal(group: str, name: str, release: str, repository: str, reason: str) -> str:
+    origin = repository or CENTRAL
     return (
-        f"the Delta jars ({group}:{name}:{release}) could not be fetched from {repository}:"
+        f"the Delta jars ({group}:{name}:{release}) could not be fetched from {origin}:"
         f" {reason}; they are needed once, then no network is"
     )

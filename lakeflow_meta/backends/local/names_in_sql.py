@@ -11,8 +11,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
-from lakeflow_meta.backends.local.sql_tokens import Dotted, Item, Kind, Token
+from lakeflow_meta.backends.local.dotted_names import Dotted, Item
 from lakeflow_meta.sql import ident
+from lakeflow_meta.sql_tokens import Kind, Token
 
 Parts = tuple[str, ...]
 Rename = Callable[[Parts], str | None]

@@ -17,8 +17,8 @@ from weakref import WeakKeyDictionary
 
 from lakeflow_meta.backends.local.catalog import LocalCatalog
 from lakeflow_meta.backends.local.catalog_calls import CATALOG_CALLS
+from lakeflow_meta.backends.local.dotted_names import Dotted, items
 from lakeflow_meta.backends.local.names_in_sql import Rewritten
-from lakeflow_meta.backends.local.sql_tokens import Dotted, items
 from lakeflow_meta.backends.local.statements import Statements
 from lakeflow_meta.backends.local.warehouse import Warehouse
 

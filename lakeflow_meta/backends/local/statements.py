@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any, assert_never
 
 from lakeflow_meta.backends.local import commands as c
 from lakeflow_meta.backends.local.catalog import LocalCatalog
+from lakeflow_meta.backends.local.dotted_names import items
 from lakeflow_meta.backends.local.functions_in_sql import inline_identifiers
 from lakeflow_meta.backends.local.names_in_sql import Parts, Rewritten
 from lakeflow_meta.backends.local.schema_statements import SchemaStatements
-from lakeflow_meta.backends.local.sql_tokens import items
 from lakeflow_meta.backends.local.warehouse import SchemaName
 from lakeflow_meta.errors import ConfigError
 from lakeflow_meta.names import TableName

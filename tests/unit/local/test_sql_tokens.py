@@ -3,8 +3,9 @@ import re
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lakeflow_meta.backends.local.sql_tokens import Dotted, Kind, items, tokens
+from lakeflow_meta.backends.local.dotted_names import Dotted, items
 from lakeflow_meta.sql import ident, literal
+from lakeflow_meta.sql_tokens import Kind, tokens
 
 SQL_LIKE = st.text(alphabet="ab.`'\"\\ \n-*/$rR;(),1", max_size=60)
 
