@@ -13,7 +13,7 @@ _HOMES = {
     "LakeflowMetaError": "lakeflow_meta.errors",
 }
 
-__all__ = ["__version__", *sorted(_HOMES)]  # noqa: PLE0604 (names resolved by __getattr__)
+__all__ = ["__version__", *sorted(_HOMES)]
 
 
 def __getattr__(name: str) -> Any:

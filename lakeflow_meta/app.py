@@ -25,8 +25,8 @@ from lakeflow_meta.settings import (
 )
 
 if TYPE_CHECKING:
-    from lakeflow_meta.backends.local.session import EmbeddedSpark
-    from lakeflow_meta.backends.local.workspace import LocalWorkspace
+    from lakeflow_meta.backends.local.jobs.workspace import LocalWorkspace
+    from lakeflow_meta.backends.local.spark.session import EmbeddedSpark
     from lakeflow_meta.control.declared import Declared
     from lakeflow_meta.control.manager import MetadataManager
     from lakeflow_meta.control.tables import ControlTables
@@ -152,7 +152,7 @@ class App:
     @cached_property
     def workspace(self) -> LocalWorkspace:
         """The embedded workspace: jobs, runs, saved queries."""
-        from lakeflow_meta.backends.local.workspace import LocalWorkspace
+        from lakeflow_meta.backends.local.jobs.workspace import LocalWorkspace
 
         self._require_local("the embedded workspace")
         return LocalWorkspace(
@@ -192,7 +192,7 @@ class App:
     @cached_property
     def spark(self) -> EmbeddedSpark:
         """The embedded Spark session, not started before it is used."""
-        from lakeflow_meta.backends.local.session import EmbeddedSpark
+        from lakeflow_meta.backends.local.spark.session import EmbeddedSpark
 
         return EmbeddedSpark(
             self.home,
@@ -205,7 +205,7 @@ class App:
     @property
     def cache(self) -> Path:
         """Where jars and the class archive are kept, shared by all homes of this user."""
-        from lakeflow_meta.backends.local.runtime import default_cache
+        from lakeflow_meta.backends.local.spark.runtime import default_cache
 
         given = self.settings.cache
         return default_cache() if given is None else given.expanduser()
@@ -282,7 +282,7 @@ class App:
 
     def _table_folder(self, table: TableName) -> Path | None:
         """Where a table of the embedded workspace lies, None where that is not known yet."""
-        from lakeflow_meta.backends.local.warehouse import Warehouse, table_or_none
+        from lakeflow_meta.backends.local.spark.warehouse import Warehouse, table_or_none
 
         known = table_or_none(table.catalog, table.schema, table.name)
         return None if known is None else Warehouse(self._warehouse).location(known)

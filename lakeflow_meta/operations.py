@@ -20,7 +20,7 @@ from lakeflow_meta.findings import did_you_mean
 
 if TYPE_CHECKING:
     from lakeflow_meta.app import App
-    from lakeflow_meta.backends.local.runtime import Check
+    from lakeflow_meta.backends.local.spark.runtime import Check
     from lakeflow_meta.control.rows import Row
     from lakeflow_meta.ingest.batch import IngestResult
     from lakeflow_meta.ingest.source import FileSource

@@ -166,7 +166,7 @@ class WatchedFolder(Protocol):
         """Every file below the folder, as it is now. Raises NotFoundError, BackendError."""
 
     def read_file(self, name: str) -> bytes:
-        """The bytes of one file, by its path below the folder. Raises NotFoundError, BackendError."""
+        """One file's bytes, by its path below the folder. Raises NotFoundError, BackendError."""
 
 
 # --------------------------------------------------------------------------- jobs

@@ -22,7 +22,7 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
-from lakeflow_meta.backends.local.warehouse import Warehouse
+from lakeflow_meta.backends.local.spark.warehouse import Warehouse
 from lakeflow_meta.names import TableName
 from lakeflow_meta.schema.frozen_mapping import FrozenMapping
 from lakeflow_meta.schema.live import LiveTable, TableState, Unreadable

@@ -13,8 +13,14 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, TypeVar
 
-from lakeflow_meta.backends.local.api_settings import INVALID, changed_settings, new_settings
-from lakeflow_meta.backends.local.task_graph import Ended, TaskNode, nodes_of, run_outcome, verdict
+from lakeflow_meta.backends.local.jobs.api_settings import INVALID, changed_settings, new_settings
+from lakeflow_meta.backends.local.jobs.task_graph import (
+    Ended,
+    TaskNode,
+    nodes_of,
+    run_outcome,
+    verdict,
+)
 from lakeflow_meta.errors import BackendError, NotFoundError
 from lakeflow_meta.ports import Clock, JobRun, LiveJob, RunState, TaskRun, utc_now
 from lakeflow_meta.testing.faults import Faulty

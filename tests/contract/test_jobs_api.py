@@ -253,7 +253,7 @@ class TestFakeJobs(JobsApiContract):
 class TestLocalWorkspace(JobsApiContract):
     @pytest.fixture
     def api(self, tmp_path: Path) -> Iterator[JobsApi]:
-        from lakeflow_meta.backends.local.workspace import LocalWorkspace
+        from lakeflow_meta.backends.local.jobs.workspace import LocalWorkspace
 
         with LocalWorkspace(
             tmp_path / "home",

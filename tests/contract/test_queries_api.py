@@ -8,7 +8,7 @@ from typing import TextIO
 
 import pytest
 
-from lakeflow_meta.backends.local.workspace import LocalWorkspace
+from lakeflow_meta.backends.local.jobs.workspace import LocalWorkspace
 from lakeflow_meta.errors import NotFoundError
 from lakeflow_meta.ports import QueriesApi, SavedQuery
 from lakeflow_meta.testing.fake_queries import FakeQueries

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from pyspark.sql import SparkSession
 
-from lakeflow_meta.backends.local.runtime import default_cache
-from lakeflow_meta.backends.local.session import EmbeddedSpark
+from lakeflow_meta.backends.local.spark.runtime import default_cache
+from lakeflow_meta.backends.local.spark.session import EmbeddedSpark
 
 SPARK_FIXTURES = {"embedded", "spark", "schema"}
 

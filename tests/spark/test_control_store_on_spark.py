@@ -23,7 +23,7 @@ from contract.test_maintenance import (  # noqa: F401 (tests)
 from pyspark.sql import SparkSession
 
 from lakeflow_meta.backends.deltars import DeltaRsStore
-from lakeflow_meta.backends.local.session import EmbeddedSpark
+from lakeflow_meta.backends.local.spark.session import EmbeddedSpark
 from lakeflow_meta.backends.spark_runner import SparkRunner
 from lakeflow_meta.backends.sql_store import SqlStore
 from lakeflow_meta.control.tables import SOURCES, STATE, ControlTables

@@ -11,7 +11,7 @@ from pyspark.errors import AnalysisException
 from pyspark.sql import SparkSession
 from pyspark.sql.functions import expr
 
-from lakeflow_meta.backends.local.session import EmbeddedSpark
+from lakeflow_meta.backends.local.spark.session import EmbeddedSpark
 
 Run = Callable[..., list[tuple[Any, ...]]]
 

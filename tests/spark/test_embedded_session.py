@@ -16,15 +16,15 @@ import pytest
 from deltalake import write_deltalake
 from pyspark.sql import SparkSession
 
-from lakeflow_meta.backends.local.runtime import default_cache
-from lakeflow_meta.backends.local.session import EmbeddedSpark
+from lakeflow_meta.backends.local.spark.runtime import default_cache
+from lakeflow_meta.backends.local.spark.session import EmbeddedSpark
 from lakeflow_meta.backends.spark import SparkSqlSession
 from lakeflow_meta.errors import BackendError, ConfigError, NotFoundError
 
 SECOND_PROCESS = """
 import json, sys
 from pathlib import Path
-from lakeflow_meta.backends.local.session import EmbeddedSpark
+from lakeflow_meta.backends.local.spark.session import EmbeddedSpark
 
 home, cache, schema = Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3]
 spark = EmbeddedSpark(home, cache=cache, archive=sys.argv[4] == "True").session()

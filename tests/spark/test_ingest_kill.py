@@ -12,7 +12,7 @@ from pathlib import Path
 from pyspark.sql import SparkSession
 
 from lakeflow_meta.backends.deltars import DeltaRsStore
-from lakeflow_meta.backends.local.runtime import default_cache
+from lakeflow_meta.backends.local.spark.runtime import default_cache
 from lakeflow_meta.backends.local_files import LocalFiles
 from lakeflow_meta.backends.processes import may_be_alive, process_name
 from lakeflow_meta.backends.spark_loader import SparkLoader
@@ -30,7 +30,7 @@ GIVE_UP_SECONDS = 120
 CHILD = """
 import sys
 from pathlib import Path
-from lakeflow_meta.backends.local.session import EmbeddedSpark
+from lakeflow_meta.backends.local.spark.session import EmbeddedSpark
 sys.path.insert(0, sys.argv[1])
 from test_ingest_kill import ingest
 home, cache, root, table = sys.argv[2:]

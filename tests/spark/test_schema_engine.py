@@ -10,7 +10,7 @@ import pytest
 from pyspark.sql import SparkSession
 
 from lakeflow_meta.backends.delta_log import DeltaLogReader
-from lakeflow_meta.backends.local.session import EmbeddedSpark
+from lakeflow_meta.backends.local.spark.session import EmbeddedSpark
 from lakeflow_meta.backends.spark import SparkSqlSession
 from lakeflow_meta.errors import SyncFailedError
 from lakeflow_meta.names import TableName

@@ -15,7 +15,7 @@ from contract.http_stand_in import TOKEN, WAREHOUSE, StandIn, StatementError
 from pyspark.sql import SparkSession
 
 from lakeflow_meta.backends.deltars import DeltaRsStore
-from lakeflow_meta.backends.local.session import EmbeddedSpark
+from lakeflow_meta.backends.local.spark.session import EmbeddedSpark
 from lakeflow_meta.backends.spark import translate
 from lakeflow_meta.backends.spark_runner import SparkRunner
 from lakeflow_meta.backends.sql_store import SqlStore

@@ -124,7 +124,7 @@ def test_a_with_of_a_tables_name_reads_the_table_inside_only() -> None:
         "WITH secret AS (SELECT * FROM secret) SELECT * FROM secret",
         "SELECT * FROM (WITH secret AS (SELECT 1) SELECT * FROM secret) a, secret",
         "WITH a AS (SELECT * FROM b), b AS (SELECT 1) SELECT * FROM a",
-        "SELECT 1 FROM etl_control WHERE source_id IN (WITH s AS (SELECT * FROM s) TABLE s)",
+        "SELECT 1 FROM etl_control WHERE 1 IN (WITH s AS (SELECT * FROM s) SELECT a FROM s)",
     ],
 )
 def test_a_table_behind_the_name_of_a_with_is_refused(text: str) -> None:

@@ -7,8 +7,8 @@ import sys
 import tempfile
 from pathlib import Path
 
-from lakeflow_meta.backends.local.runtime import Check
-from lakeflow_meta.backends.local.session import EmbeddedSpark
+from lakeflow_meta.backends.local.spark.runtime import Check
+from lakeflow_meta.backends.local.spark.session import EmbeddedSpark
 
 
 def check_machine(home: Path, spark: EmbeddedSpark, *, fix: bool) -> list[Check]:

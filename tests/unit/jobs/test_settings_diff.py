@@ -5,7 +5,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lakeflow_meta.backends.local.api_settings import changed_settings
+from lakeflow_meta.backends.local.jobs.api_settings import changed_settings
 from lakeflow_meta.control.rows import Module, Source
 from lakeflow_meta.jobs.job_settings import JobContext, JobDefinition, build_job
 from lakeflow_meta.jobs.plan import Action, ActionKind, plan_job

@@ -1,7 +1,7 @@
 import pytest
 
-from lakeflow_meta.backends.local import commands as c
-from lakeflow_meta.backends.local.dotted_names import items
+from lakeflow_meta.backends.local.spark import commands as c
+from lakeflow_meta.backends.local.spark.dotted_names import items
 
 
 def read(text: str) -> c.Command:

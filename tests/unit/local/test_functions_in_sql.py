@@ -1,8 +1,8 @@
 import pytest
 
-from lakeflow_meta.backends.local.dotted_names import items
-from lakeflow_meta.backends.local.functions_in_sql import function_edits, inline_identifiers
-from lakeflow_meta.backends.local.names_in_sql import Parts, apply_edits
+from lakeflow_meta.backends.local.spark.dotted_names import items
+from lakeflow_meta.backends.local.spark.functions_in_sql import function_edits, inline_identifiers
+from lakeflow_meta.backends.local.spark.names_in_sql import Parts, apply_edits
 
 
 def with_functions(text: str) -> str:

@@ -2,8 +2,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lakeflow_meta.backends.local.dotted_names import items
-from lakeflow_meta.backends.local.names_in_sql import Edit, Parts, Rewritten, find_names
+from lakeflow_meta.backends.local.spark.dotted_names import items
+from lakeflow_meta.backends.local.spark.names_in_sql import Edit, Parts, Rewritten, find_names
 from lakeflow_meta.sql import literal
 
 

@@ -3,9 +3,9 @@ from pathlib import Path
 
 import pytest
 
-from lakeflow_meta.backends.local import jars, runtime
-from lakeflow_meta.backends.local.class_archive import archive_options, archive_path
-from lakeflow_meta.backends.local.runtime import Java
+from lakeflow_meta.backends.local.spark import jars, runtime
+from lakeflow_meta.backends.local.spark.class_archive import archive_options, archive_path
+from lakeflow_meta.backends.local.spark.runtime import Java
 from lakeflow_meta.errors import ConfigError
 
 JAVA_17 = 'openjdk version "17.0.15" 2025-04-15'

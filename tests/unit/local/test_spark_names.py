@@ -3,8 +3,8 @@ import re
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from lakeflow_meta.backends.local.spark_names import SparkNames
-from lakeflow_meta.backends.local.warehouse import SchemaName
+from lakeflow_meta.backends.local.spark.spark_names import SparkNames
+from lakeflow_meta.backends.local.spark.warehouse import SchemaName
 from lakeflow_meta.names import TableName
 
 PARTS = st.one_of(

@@ -3,7 +3,7 @@ import re
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lakeflow_meta.backends.local.dotted_names import Dotted, items
+from lakeflow_meta.backends.local.spark.dotted_names import Dotted, items
 from lakeflow_meta.sql import ident, literal
 from lakeflow_meta.sql_tokens import Kind, tokens
 

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from lakeflow_meta.backends.local.warehouse import (
+from lakeflow_meta.backends.local.spark.warehouse import (
     SchemaName,
     Warehouse,
     checked_table,

@@ -8,7 +8,7 @@ from typing import Any, TextIO
 
 import pytest
 
-from lakeflow_meta.backends.local.workspace import LocalWorkspace
+from lakeflow_meta.backends.local.jobs.workspace import LocalWorkspace
 from lakeflow_meta.ports import JobRun, RunState
 from lakeflow_meta.progress import Event
 

@@ -10,14 +10,18 @@ from typing import Any
 
 import pytest
 
-from lakeflow_meta.backends.local.notebook_cells import (
+from lakeflow_meta.backends.local.jobs.notebook_cells import (
     Cell,
     Language,
     UnreadableNotebookError,
     read_cells,
 )
-from lakeflow_meta.backends.local.notebook_runner import run_notebook
-from lakeflow_meta.backends.local.task_attempt import StopSignal, TaskFailedError, TaskStoppedError
+from lakeflow_meta.backends.local.jobs.notebook_runner import run_notebook
+from lakeflow_meta.backends.local.jobs.task_attempt import (
+    StopSignal,
+    TaskFailedError,
+    TaskStoppedError,
+)
 
 SOURCE = """\
 # Databricks notebook source

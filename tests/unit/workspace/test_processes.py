@@ -24,7 +24,7 @@ Bench = Any  # the class of conftest.py, which tests cannot import
 PROLOGUE = """
 import sys, threading, time
 from pathlib import Path
-from lakeflow_meta.backends.local.workspace import LocalWorkspace
+from lakeflow_meta.backends.local.jobs.workspace import LocalWorkspace
 
 def own(parameters, output):
     if parameters[0] == "forever":

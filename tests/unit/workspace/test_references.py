@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lakeflow_meta.backends.local.references import RunContext, resolved, unknown_references
+from lakeflow_meta.backends.local.jobs.references import RunContext, resolved, unknown_references
 from lakeflow_meta.ports import RunState
 
 CONTEXT = RunContext(

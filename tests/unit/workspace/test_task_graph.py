@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lakeflow_meta.backends.local.task_graph import (
+from lakeflow_meta.backends.local.jobs.task_graph import (
     Dependency,
     Ended,
     RunIf,

@@ -15,7 +15,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 from xml.sax.saxutils import quoteattr
 
-from lakeflow_meta.backends.local.runtime import (
+from lakeflow_meta.backends.local.spark.runtime import (
     JAR_GROUPS,
     delta_artifact,
     delta_jars,

@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from lakeflow_meta.backends.local.dotted_names import Dotted, Item
-from lakeflow_meta.backends.local.names_in_sql import NameUse, Parts
+from lakeflow_meta.backends.local.spark.dotted_names import Dotted, Item
+from lakeflow_meta.backends.local.spark.names_in_sql import NameUse, Parts
 from lakeflow_meta.sql_tokens import Kind, Token
 
 SCHEMA_WORDS = {"SCHEMA", "DATABASE", "NAMESPACE"}

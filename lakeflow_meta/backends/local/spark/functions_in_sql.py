@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from lakeflow_meta.backends.local.dotted_names import Dotted, Item, items
-from lakeflow_meta.backends.local.names_in_sql import Edit, Parts, apply_edits
+from lakeflow_meta.backends.local.spark.dotted_names import Dotted, Item, items
+from lakeflow_meta.backends.local.spark.names_in_sql import Edit, Parts, apply_edits
 from lakeflow_meta.sql import ident, literal
 from lakeflow_meta.sql_tokens import Kind, Token
 

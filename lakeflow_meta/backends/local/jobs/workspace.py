@@ -15,22 +15,22 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from lakeflow_meta.backends.local.job_store import JobStore, QueryStore
-from lakeflow_meta.backends.local.references import RunContext
-from lakeflow_meta.backends.local.run_engine import GIVE_UP_SECONDS, RunEngine, RunPlan, Slots
-from lakeflow_meta.backends.local.run_planning import (
+from lakeflow_meta.backends.local.jobs.job_store import JobStore, QueryStore
+from lakeflow_meta.backends.local.jobs.references import RunContext
+from lakeflow_meta.backends.local.jobs.run_engine import GIVE_UP_SECONDS, RunEngine, RunPlan, Slots
+from lakeflow_meta.backends.local.jobs.run_planning import (
     job_parameters,
     plan_tasks,
     with_parameters,
 )
-from lakeflow_meta.backends.local.run_store import RunStore
-from lakeflow_meta.backends.local.task_runners import (
+from lakeflow_meta.backends.local.jobs.run_store import RunStore
+from lakeflow_meta.backends.local.jobs.task_runners import (
     Environment,
     OwnTaskRunner,
     TaskRunners,
     no_environment,
 )
-from lakeflow_meta.backends.local.workspace_db import WorkspaceDb
+from lakeflow_meta.backends.local.jobs.workspace_db import WorkspaceDb
 from lakeflow_meta.errors import NotFoundError
 from lakeflow_meta.paths import PathMap
 from lakeflow_meta.ports import Clock, JobRun, LiveJob, SavedQuery, Sleep, TaskRun, utc_now

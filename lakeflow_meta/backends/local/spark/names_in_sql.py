@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
-from lakeflow_meta.backends.local.dotted_names import Dotted, Item
+from lakeflow_meta.backends.local.spark.dotted_names import Dotted, Item
 from lakeflow_meta.sql import ident
 from lakeflow_meta.sql_tokens import Kind, Token
 

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lakeflow_meta.backends.local import registration_sql
-from lakeflow_meta.backends.local.spark_names import SparkNames
-from lakeflow_meta.backends.local.warehouse import SchemaName, schema_name
+from lakeflow_meta.backends.local.spark import registration_sql
+from lakeflow_meta.backends.local.spark.spark_names import SparkNames
+from lakeflow_meta.backends.local.spark.warehouse import SchemaName, schema_name
 from lakeflow_meta.names import TableName
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from lakeflow_meta.backends.local.api_settings import task_type
+from lakeflow_meta.backends.local.jobs.api_settings import task_type
 
 OWN_PACKAGES = frozenset({"lakeflow_meta", "lakeflow-meta"})
 

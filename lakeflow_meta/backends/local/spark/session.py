@@ -16,9 +16,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lakeflow_meta.backends.local import class_archive, jars, jvm, runtime
-from lakeflow_meta.backends.local.session_names import attach
-from lakeflow_meta.backends.local.warehouse import checked_schema
+from lakeflow_meta.backends.local.spark import class_archive, jars, jvm, runtime
+from lakeflow_meta.backends.local.spark.session_names import attach
+from lakeflow_meta.backends.local.spark.warehouse import checked_schema
 from lakeflow_meta.errors import ConfigError
 from lakeflow_meta.progress import Event, Progress, StepState, silent
 

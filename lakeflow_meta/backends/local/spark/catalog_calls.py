@@ -8,12 +8,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from lakeflow_meta.backends.local import commands as c
-from lakeflow_meta.backends.local.dotted_names import Dotted, items
-from lakeflow_meta.backends.local.names_in_sql import Parts
-from lakeflow_meta.backends.local.schema_statements import matching
-from lakeflow_meta.backends.local.statements import Statements
-from lakeflow_meta.backends.local.warehouse import SchemaName
+from lakeflow_meta.backends.local.spark import commands as c
+from lakeflow_meta.backends.local.spark.dotted_names import Dotted, items
+from lakeflow_meta.backends.local.spark.names_in_sql import Parts
+from lakeflow_meta.backends.local.spark.schema_statements import matching
+from lakeflow_meta.backends.local.spark.statements import Statements
+from lakeflow_meta.backends.local.spark.warehouse import SchemaName
 from lakeflow_meta.errors import ConfigError
 
 if TYPE_CHECKING:

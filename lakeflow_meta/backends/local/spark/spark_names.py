@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import re
 
-from lakeflow_meta.backends.local.warehouse import SchemaName
+from lakeflow_meta.backends.local.spark.warehouse import SchemaName
 from lakeflow_meta.names import TableName
 from lakeflow_meta.sql import ident
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, TextIO
 
-from lakeflow_meta.backends.local.result_table import SHOWN_ROWS, text_table
-from lakeflow_meta.backends.local.task_attempt import StopSignal
+from lakeflow_meta.backends.local.jobs.result_table import SHOWN_ROWS, text_table
+from lakeflow_meta.backends.local.jobs.task_attempt import StopSignal
 from lakeflow_meta.sql import split_statements
 from lakeflow_meta.sql_tokens import parameter_names
 

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TextIO
 
-from lakeflow_meta.backends.local.task_output import captured
+from lakeflow_meta.backends.local.jobs.task_output import captured
 from lakeflow_meta.errors import LakeflowMetaError
 
 _SHORT = 300

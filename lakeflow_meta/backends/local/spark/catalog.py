@@ -13,12 +13,12 @@ import threading
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from lakeflow_meta.backends.local.dotted_names import Dotted, items
-from lakeflow_meta.backends.local.functions_in_sql import function_edits
-from lakeflow_meta.backends.local.names_in_sql import Parts, Rewritten, find_names
-from lakeflow_meta.backends.local.spark_names import SparkNames
-from lakeflow_meta.backends.local.spark_tables import RunSql, SparkTables
-from lakeflow_meta.backends.local.warehouse import (
+from lakeflow_meta.backends.local.spark.dotted_names import Dotted, items
+from lakeflow_meta.backends.local.spark.functions_in_sql import function_edits
+from lakeflow_meta.backends.local.spark.names_in_sql import Parts, Rewritten, find_names
+from lakeflow_meta.backends.local.spark.spark_names import SparkNames
+from lakeflow_meta.backends.local.spark.spark_tables import RunSql, SparkTables
+from lakeflow_meta.backends.local.spark.warehouse import (
     Identity,
     SchemaName,
     Warehouse,

@@ -6,12 +6,12 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
-from lakeflow_meta.backends.local.api_settings import INVALID
-from lakeflow_meta.backends.local.references import RunContext, resolved, unknown_references
-from lakeflow_meta.backends.local.run_engine import PlannedTask
-from lakeflow_meta.backends.local.task_graph import nodes_of
-from lakeflow_meta.backends.local.task_runners import TaskRunners
-from lakeflow_meta.backends.local.task_work import (
+from lakeflow_meta.backends.local.jobs.api_settings import INVALID
+from lakeflow_meta.backends.local.jobs.references import RunContext, resolved, unknown_references
+from lakeflow_meta.backends.local.jobs.run_engine import PlannedTask
+from lakeflow_meta.backends.local.jobs.task_graph import nodes_of
+from lakeflow_meta.backends.local.jobs.task_runners import TaskRunners
+from lakeflow_meta.backends.local.jobs.task_work import (
     RetryPolicy,
     UnrunnableTaskError,
     read_policy,

@@ -8,7 +8,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from lakeflow_meta.backends.local.session import EmbeddedSpark
+from lakeflow_meta.backends.local.spark.session import EmbeddedSpark
 
 _CSV = "id,name,at\n1,one,2020-01-01 00:00:00\n2,two,2020-01-02 00:00:00\n"
 _STATEMENTS = """

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 
-from lakeflow_meta.backends.local.workspace_db import WorkspaceDb
+from lakeflow_meta.backends.local.jobs.workspace_db import WorkspaceDb
 from lakeflow_meta.backends.processes import has_ended, process_name
 from lakeflow_meta.errors import ConflictError, NotFoundError
 from lakeflow_meta.ports import Clock, JobRun, LiveJob, RunState, TaskRun, utc_now

@@ -8,8 +8,8 @@ import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from lakeflow_meta.backends.local.api_settings import changed_settings, new_settings
-from lakeflow_meta.backends.local.workspace_db import WorkspaceDb
+from lakeflow_meta.backends.local.jobs.api_settings import changed_settings, new_settings
+from lakeflow_meta.backends.local.jobs.workspace_db import WorkspaceDb
 from lakeflow_meta.errors import NotFoundError
 from lakeflow_meta.ports import Clock, LiveJob, SavedQuery, utc_now
 

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lakeflow_meta.backends.local import runtime
+from lakeflow_meta.backends.local.spark import runtime
 from lakeflow_meta.errors import BackendError, ConfigError
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ Measured on 2 cores: the first create, insert, merge and read 7 s instead of 10 
 settings is the other choice.
 """
 
-_PACKAGE_ROOT = Path(__file__).resolve().parents[3]
+_PACKAGE_ROOT = Path(__file__).resolve().parents[4]
 _EXIT_SECONDS = 60
 _CANCEL_SECONDS = 5
 _LOG_BYTES = 10_000_000

@@ -17,12 +17,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TextIO
 
-from lakeflow_meta.backends.local.references import RunContext, resolved
-from lakeflow_meta.backends.local.run_store import RunStore
-from lakeflow_meta.backends.local.task_attempt import Attempt, StopSignal
-from lakeflow_meta.backends.local.task_graph import Ended, TaskNode, run_outcome, verdict
-from lakeflow_meta.backends.local.task_runners import TaskRunners
-from lakeflow_meta.backends.local.task_work import Requirements, RetryPolicy, read_work
+from lakeflow_meta.backends.local.jobs.references import RunContext, resolved
+from lakeflow_meta.backends.local.jobs.run_store import RunStore
+from lakeflow_meta.backends.local.jobs.task_attempt import Attempt, StopSignal
+from lakeflow_meta.backends.local.jobs.task_graph import Ended, TaskNode, run_outcome, verdict
+from lakeflow_meta.backends.local.jobs.task_runners import TaskRunners
+from lakeflow_meta.backends.local.jobs.task_work import Requirements, RetryPolicy, read_work
 from lakeflow_meta.ports import Clock, RunState, TaskRun
 from lakeflow_meta.progress import Event, Progress, StepState
 

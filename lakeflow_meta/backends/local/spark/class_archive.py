@@ -16,12 +16,12 @@ import sys
 import tempfile
 from pathlib import Path
 
-from lakeflow_meta.backends.local.runtime import Check, Java, delta_jars, spark_home
+from lakeflow_meta.backends.local.spark.runtime import Check, Java, delta_jars, spark_home
 
 logger = logging.getLogger(__name__)
 
 _TRAINING_SECONDS = 300
-_PACKAGE_ROOT = Path(__file__).resolve().parents[3]
+_PACKAGE_ROOT = Path(__file__).resolve().parents[4]
 
 
 def archive_path(cache: Path, java: Java) -> Path:
@@ -59,7 +59,7 @@ def build_class_archive(cache: Path, java: Java) -> bool:
 
 def _train(cache: Path, work: Path, draft: Path) -> str:
     """Run the training session; what went wrong, empty if nothing."""
-    command = [sys.executable, "-m", "lakeflow_meta.backends.local.training"]
+    command = [sys.executable, "-m", "lakeflow_meta.backends.local.spark.training"]
     paths = [str(_PACKAGE_ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
     try:
         answer = subprocess.run(

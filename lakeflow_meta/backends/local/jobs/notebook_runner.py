@@ -8,10 +8,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, TextIO
 
-from lakeflow_meta.backends.local.notebook_cells import Cell, Language
-from lakeflow_meta.backends.local.result_table import SHOWN_ROWS, text_table
-from lakeflow_meta.backends.local.sql_runner import run_statements
-from lakeflow_meta.backends.local.task_attempt import StopSignal, TaskFailedError, interruptible
+from lakeflow_meta.backends.local.jobs.notebook_cells import Cell, Language
+from lakeflow_meta.backends.local.jobs.result_table import SHOWN_ROWS, text_table
+from lakeflow_meta.backends.local.jobs.sql_runner import run_statements
+from lakeflow_meta.backends.local.jobs.task_attempt import (
+    StopSignal,
+    TaskFailedError,
+    interruptible,
+)
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession

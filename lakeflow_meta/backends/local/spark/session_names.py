@@ -15,12 +15,12 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
-from lakeflow_meta.backends.local.catalog import LocalCatalog
-from lakeflow_meta.backends.local.catalog_calls import CATALOG_CALLS
-from lakeflow_meta.backends.local.dotted_names import Dotted, items
-from lakeflow_meta.backends.local.names_in_sql import Rewritten
-from lakeflow_meta.backends.local.statements import Statements
-from lakeflow_meta.backends.local.warehouse import Warehouse
+from lakeflow_meta.backends.local.spark.catalog import LocalCatalog
+from lakeflow_meta.backends.local.spark.catalog_calls import CATALOG_CALLS
+from lakeflow_meta.backends.local.spark.dotted_names import Dotted, items
+from lakeflow_meta.backends.local.spark.names_in_sql import Rewritten
+from lakeflow_meta.backends.local.spark.statements import Statements
+from lakeflow_meta.backends.local.spark.warehouse import Warehouse
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -10,13 +10,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, assert_never
 
-from lakeflow_meta.backends.local import commands as c
-from lakeflow_meta.backends.local.catalog import LocalCatalog
-from lakeflow_meta.backends.local.dotted_names import items
-from lakeflow_meta.backends.local.functions_in_sql import inline_identifiers
-from lakeflow_meta.backends.local.names_in_sql import Parts, Rewritten
-from lakeflow_meta.backends.local.schema_statements import SchemaStatements
-from lakeflow_meta.backends.local.warehouse import SchemaName
+from lakeflow_meta.backends.local.spark import commands as c
+from lakeflow_meta.backends.local.spark.catalog import LocalCatalog
+from lakeflow_meta.backends.local.spark.dotted_names import items
+from lakeflow_meta.backends.local.spark.functions_in_sql import inline_identifiers
+from lakeflow_meta.backends.local.spark.names_in_sql import Parts, Rewritten
+from lakeflow_meta.backends.local.spark.schema_statements import SchemaStatements
+from lakeflow_meta.backends.local.spark.warehouse import SchemaName
 from lakeflow_meta.errors import ConfigError
 from lakeflow_meta.names import TableName
 

@@ -8,11 +8,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, assert_never
 
-from lakeflow_meta.backends.local import commands as c
-from lakeflow_meta.backends.local import registration_sql
-from lakeflow_meta.backends.local.catalog import LocalCatalog, analysis_error
-from lakeflow_meta.backends.local.names_in_sql import Edit, NameUse, apply_edits
-from lakeflow_meta.backends.local.warehouse import SchemaName, checked_schema
+from lakeflow_meta.backends.local.spark import commands as c
+from lakeflow_meta.backends.local.spark import registration_sql
+from lakeflow_meta.backends.local.spark.catalog import LocalCatalog, analysis_error
+from lakeflow_meta.backends.local.spark.names_in_sql import Edit, NameUse, apply_edits
+from lakeflow_meta.backends.local.spark.warehouse import SchemaName, checked_schema
 from lakeflow_meta.errors import ConfigError
 from lakeflow_meta.sql import ident
 

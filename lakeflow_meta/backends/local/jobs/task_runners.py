@@ -17,19 +17,23 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO, assert_never
 
-from lakeflow_meta.backends.local import launcher as launcher_program
-from lakeflow_meta.backends.local import wheel_entry
-from lakeflow_meta.backends.local.job_store import QueryStore
-from lakeflow_meta.backends.local.notebook_cells import (
+from lakeflow_meta.backends.local.jobs import launcher as launcher_program
+from lakeflow_meta.backends.local.jobs import wheel_entry
+from lakeflow_meta.backends.local.jobs.job_store import QueryStore
+from lakeflow_meta.backends.local.jobs.notebook_cells import (
     SUFFIXES,
     Cell,
     UnreadableNotebookError,
     read_cells,
 )
-from lakeflow_meta.backends.local.notebook_runner import run_notebook
-from lakeflow_meta.backends.local.sql_runner import run_statements
-from lakeflow_meta.backends.local.task_attempt import StopSignal, TaskFailedError, interruptible
-from lakeflow_meta.backends.local.task_work import (
+from lakeflow_meta.backends.local.jobs.notebook_runner import run_notebook
+from lakeflow_meta.backends.local.jobs.sql_runner import run_statements
+from lakeflow_meta.backends.local.jobs.task_attempt import (
+    StopSignal,
+    TaskFailedError,
+    interruptible,
+)
+from lakeflow_meta.backends.local.jobs.task_work import (
     Notebook,
     OwnTask,
     PythonFile,
