@@ -1,7 +1,7 @@
 """Spark SQL statements that read and write rows of one table. Pure.
 
-No value is ever SQL text. Rows travel as JSON in a few named parameters, unpacked by the engine;
-every other value is a parameter of its own. What stands in the text is names, quoted, and types.
+Rows travel as JSON in a few named parameters, unpacked by the engine; every other value is a
+parameter of its own. What stands in the text is names, quoted, and types.
 
 A warehouse takes at most 256 parameters a statement, so a list of values is one parameter too:
 https://docs.databricks.com/sql/language-manual/sql-ref-parameter-marker.html
@@ -20,6 +20,7 @@ from typing import Any
 from lakeflow_meta.errors import BackendError
 from lakeflow_meta.names import TableName
 from lakeflow_meta.sql import ident, idents, literal, qualified
+from lakeflow_meta.sql_tokens import Kind, tokens
 
 CHUNK_BYTES = 4 * 1024 * 1024
 """Rows are cut into parameters of about this size."""
@@ -46,6 +47,22 @@ class Bound:
         """Size of text and values together, as UTF-8."""
         values = sum(len(str(value).encode()) for value in self.parameters.values())
         return len(self.text.encode()) + values
+
+
+def with_literals(statement: str, parameters: Mapping[str, Any]) -> str:
+    """The statement with its values as literals, for an engine that loses its parameters.
+
+    Delta's parser does that on Spark 4.1, behind Spark Connect and without
+    ``spark.sql.legacy.parameterSubstitution.constantsOnly`` (measured).
+    """
+    parts: list[str] = []
+    done, colon = 0, -1
+    for token in tokens(statement):
+        if token.kind is Kind.WORD and token.start == colon + 1 and token.text in parameters:
+            parts += [statement[done:colon], literal(parameters[token.text])]
+            done = token.end
+        colon = token.start if token.text == ":" else -2
+    return "".join(parts) + statement[done:]
 
 
 # --- rows as parameters ------------------------------------------------------------------------

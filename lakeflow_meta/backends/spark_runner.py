@@ -14,6 +14,7 @@ import pyarrow as pa
 from lakeflow_meta.backends.commit_notes import write_note
 from lakeflow_meta.backends.spark import translate
 from lakeflow_meta.errors import LakeflowMetaError
+from lakeflow_meta.sql_rows import with_literals
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -43,12 +44,13 @@ class SparkRunner:
     def __init__(self, spark: SparkSession) -> None:
         self._spark = spark
         self._notes = True
+        self._binds = True
         with _making:
             self._lock = _writing.setdefault(spark, threading.Lock())
 
     def query(self, statement: str, parameters: Mapping[str, Any] | None = None) -> pa.Table:
         """Run a statement that writes nothing; its rows."""
-        return _translated(lambda: self._arrow(statement, parameters))
+        return _translated(lambda: self._run(statement, parameters or {}))
 
     def change(
         self,
@@ -58,10 +60,19 @@ class SparkRunner:
     ) -> pa.Table:
         """Run a statement that writes; Spark itself never repeats it."""
         with self._lock, self._noted(note or {}):
-            return _translated(lambda: self._arrow(statement, parameters))
+            return _translated(lambda: self._run(statement, parameters or {}))
 
-    def _arrow(self, statement: str, parameters: Mapping[str, Any] | None) -> pa.Table:
-        return self._spark.sql(statement, dict(parameters) if parameters else None).toArrow()
+    def _run(self, statement: str, parameters: Mapping[str, Any]) -> pa.Table:
+        """Bound where the engine keeps parameters; it says so before it has run anything."""
+        if parameters and self._binds:
+            try:
+                return self._spark.sql(statement, dict(parameters)).toArrow()
+            except Exception as error:
+                if translate(error).code != "UNBOUND_SQL_PARAMETER":
+                    raise
+                logger.info("this session loses parameters of SQL; values go as literals")
+                self._binds = False
+        return self._spark.sql(with_literals(statement, parameters)).toArrow()
 
     @contextmanager
     def _noted(self, note: Mapping[str, str]) -> Iterator[None]:

@@ -112,13 +112,18 @@ def export(
     output: Annotated[
         Path | None, typer.Option("-o", "--output", help="Write to this file instead.")
     ] = None,
+    form: Annotated[
+        str, typer.Option("--format", help="yaml, or bundle: a Databricks Asset Bundle.")
+    ] = "yaml",
 ) -> None:
     """Write the recorded state as YAML: the same bytes each time, loads back as it is.
 
     Example: lakeflow-meta export -o metadata.yml
     """
+    from lakeflow_meta import operations
+
     session: Session = context.obj
-    text = session.app.manager.export()
+    text = operations.export(session.app, form)
     if output is None:
         session.output.out.write(text)
         return

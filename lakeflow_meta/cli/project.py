@@ -45,10 +45,10 @@ def status(context: typer.Context) -> None:
 
     Example: lakeflow-meta status
     """
-    from lakeflow_meta import operations
+    from lakeflow_meta.status import status as read_status
 
     session: Session = context.obj
-    found = operations.status(session.app)
+    found = read_status(session.app)
     session.output.result(found.to_dict(), found.lines())
 
 

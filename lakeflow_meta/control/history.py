@@ -30,8 +30,8 @@ from lakeflow_meta.ports import Commit, ControlStore
 SHOWN = (MODULES, TABLES, SOURCES)
 """Tables whose rows belong to a module."""
 
-_UPKEEP = frozenset({"OPTIMIZE", "VACUUM START", "VACUUM END", "SET TBLPROPERTIES"})
-"""Operations that change no row, as delta-rs and Spark name them in their commits."""
+_UPKEEP = frozenset({"OPTIMIZE", "VACUUM START", "VACUUM END", "SET TBLPROPERTIES", "upkeep"})
+"""Operations, and one verb of our store, that change no row: delta-rs and Spark name them so."""
 
 _BY_COMMITS = frozenset({"sync", "sql", "restore"})
 """Verbs whose events say less than the commits that they made."""
@@ -165,7 +165,7 @@ class MetadataHistory:
 
 
 def _counts(commit: Commit) -> bool:
-    return commit.operation not in _UPKEEP
+    return commit.operation not in _UPKEEP and commit.metadata.get("verb") not in _UPKEEP
 
 
 def _entry(table: str, commit: Commit, change: RowChange) -> HistoryEntry:

@@ -5,6 +5,7 @@ import os
 import uuid
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from lakeflow_meta.backends.deltars import DeltaRsStore
-from lakeflow_meta.backends.deltars_maintenance import Maintenance
+from lakeflow_meta.backends.deltars_maintenance import Maintenance, maintain_quietly
 from lakeflow_meta.control.change_memory import ChangeMemory, modules_changed
 from lakeflow_meta.control.row_changes import compare_rows
 from lakeflow_meta.control.tables import EVENTS, JOBS, LAYOUTS, SOURCES, STATE, ControlTables
@@ -266,7 +267,7 @@ def test_upkeep_can_be_switched_off(tmp_path: Path) -> None:
 
 def test_upkeep_is_no_change(tmp_path: Path) -> None:
     store = healthy(tmp_path, every_commits=0)
-    for number in range(5):
+    for number in range(15):
         save(store, source(f"m{number}"))
     before = memory(store).versions()
     memory(store).remember(before, [])
@@ -351,27 +352,48 @@ def test_a_table_with_another_retention_gets_the_stores_own_once(tmp_path: Path)
     assert operations(tmp_path).count("SET TBLPROPERTIES") == 1
 
 
-def test_writers_and_upkeep_at_once_lose_nothing(tmp_path: Path) -> None:
-    healthy(tmp_path, every_commits=5)
+def test_upkeep_of_many_at_once_never_doubles_a_row(tmp_path: Path) -> None:
+    """As ``optimize.compact`` of delta-rs does, which therefore is not used."""
+    healthy(tmp_path, every_commits=0)
+    for number in range(12):
+        save(DeltaRsStore(tmp_path), source(source_id=str(number)))
+    handles = [DeltaTable(folder(tmp_path)) for _ in range(3)]
+    for stale in handles:
+        quiet = Maintenance(every_commits=0)
+        maintain_quietly(SOURCE_TABLE, _first(stale, lambda: DeltaTable(folder(tmp_path))), quiet)
+    assert DeltaRsStore(tmp_path).read(SOURCE_TABLE).num_rows == 12
+    assert active_files(tmp_path) == 1
+    assert operations(tmp_path).count("UPDATE") == 1
+
+
+def _first(stale: DeltaTable, fresh: Callable[[], DeltaTable]) -> Callable[[Any], DeltaTable]:
+    """Opens a stale handle, as a process that was paused has one, and fresh ones afterwards."""
+    handles = [stale]
+    return lambda _version: handles.pop() if handles else fresh()
+
+
+def test_writers_and_upkeep_at_once_lose_and_double_nothing(tmp_path: Path) -> None:
+    healthy(tmp_path, every_commits=0)
 
     def write(writer: int) -> None:
         mine = DeltaRsStore(tmp_path, maintenance=Maintenance(every_commits=5))
         for number in range(12):
             save(mine, source(f"m{writer}", f"s{number}"))
+            save(mine, source(f"m{writer}", "changing", source_config=str(number)))
 
     def keep() -> None:
         mine = DeltaRsStore(tmp_path, maintenance=Maintenance(every_commits=0))
         for _ in range(10):
-            mine.maintain(SOURCE_TABLE)
+            with suppress(ConflictError):
+                mine.maintain(SOURCE_TABLE)
 
-    with ThreadPoolExecutor(5) as pool:
-        work = [pool.submit(write, n) for n in range(4)]
-        upkeep = pool.submit(keep)
+    with ThreadPoolExecutor(6) as pool:
+        work = [pool.submit(write, n) for n in range(4)] + [pool.submit(keep) for _ in range(2)]
     for done in work:
         done.result()
-    assert upkeep.exception() is None or isinstance(upkeep.exception(), ConflictError)
     rows = DeltaRsStore(tmp_path).read(SOURCE_TABLE).to_pylist()
-    assert len({(r["module_name"], r["source_id"]) for r in rows}) == len(rows) == 48
+    assert len({(r["module_name"], r["source_id"]) for r in rows}) == len(rows) == 52
+    assert {r["source_config"] for r in rows if r["source_id"] == "changing"} == {"11"}
 
 
 def test_a_write_stands_when_the_upkeep_after_it_is_refused(

@@ -16,7 +16,7 @@ from pyspark.sql import SparkSession
 
 from lakeflow_meta.backends.deltars import DeltaRsStore
 from lakeflow_meta.backends.local.spark.session import EmbeddedSpark
-from lakeflow_meta.backends.spark import translate
+from lakeflow_meta.backends.spark import SparkSqlSession, translate
 from lakeflow_meta.backends.spark_runner import SparkRunner
 from lakeflow_meta.backends.sql_store import SqlStore
 from lakeflow_meta.control.row_changes import compare_rows
@@ -188,6 +188,34 @@ def test_a_version_whose_files_are_gone_is_not_found(
             call()
         assert gone.value.code == "VERSION_GONE"
     assert by_spark.read(name).num_rows == 1
+
+
+def test_a_session_that_loses_parameters_gets_literals(
+    spark: SparkSession, by_delta_rs: DeltaRsStore, tables: ControlTables
+) -> None:
+    session = spark.newSession()
+    session.conf.set("spark.sql.legacy.parameterSubstitution.constantsOnly", "false")
+    with pytest.raises(BackendError) as lost:
+        SparkSqlSession(session).execute("SELECT :a AS a", {"a": 1})
+    assert lost.value.code == "UNBOUND_SQL_PARAMETER"
+    store = SqlStore(SparkRunner(session))
+    by_delta_rs.ensure(tables.of(SOURCES), SOURCES)
+    texts = [
+        "it's :rows_0",
+        "${env:HOME}",
+        "\\",
+        "`",
+        "漢 \U0001f600",
+        "a\nb\x00\u2028",
+        "--",
+        "/*",
+    ]
+    save(store, tables, *(source(t, source_config=t) for t in texts), scope={"module_name": texts})
+    assert [r["source_config"] for r in recorded(by_delta_rs, tables)] == sorted(texts)
+    found = store.read(
+        tables.of(SOURCES), where={"source_config": texts, "created_timestamp": NOON}
+    )
+    assert found.num_rows == len(texts)
 
 
 def test_statements_of_people_do_the_same_on_both_stores(

@@ -16,7 +16,7 @@ from lakeflow_meta.control.tables import ControlTables
 from lakeflow_meta.errors import BackendError
 from lakeflow_meta.names import TableName
 from lakeflow_meta.sql_queries import MOST_PARAMETERS, select_query, update_rows
-from lakeflow_meta.sql_rows import CHUNK_BYTES, Merge, Offer, condition, select_rows
+from lakeflow_meta.sql_rows import CHUNK_BYTES, Merge, Offer, condition, select_rows, with_literals
 
 TABLES = ControlTables.named("main.lakeflow.etl_control")
 NAMES = {name.name.lower(): name for name in TABLES.all()}
@@ -78,6 +78,13 @@ def test_no_value_is_text_of_a_statement(one: str, two: str) -> None:
         assert "§" not in bound.text
         assert "§" in str(bound.parameters)
         assert all(f":{name}" in bound.text for name in bound.parameters)
+
+
+def test_literals_take_the_place_of_parameters_and_of_nothing_else() -> None:
+    text = "SELECT ':a', `:a`, : a, :b /* :a */ FROM t WHERE c <=> :a AND d = :aa -- :a"
+    assert with_literals(text, {"a": "it's", "b": None}) == (
+        "SELECT ':a', `:a`, : a, NULL /* :a */ FROM t WHERE c <=> 'it\\'s' AND d = :aa -- :a"
+    )
 
 
 def test_null_in_a_condition_means_null() -> None:
