@@ -32,8 +32,15 @@ from lakeflow_meta.ports import ControlStore
 
 @pytest.fixture(scope="module")
 def sessions(spark: SparkSession) -> Iterator[SparkSession]:
-    """Sessions to take turns, since each needs a while to warm up."""
-    return cycle([spark.newSession() for _ in range(3)])
+    """Sessions to take turns, since each needs a while to warm up.
+
+    They interpret plans: for a few rows, compiling each plan takes longer than running it.
+    """
+    made = [spark.newSession() for _ in range(3)]
+    for session in made:
+        session.conf.set("spark.sql.codegen.wholeStage", "false")
+        session.conf.set("spark.sql.codegen.factoryMode", "NO_CODEGEN")
+    return cycle(made)
 
 
 @pytest.fixture
