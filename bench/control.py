@@ -17,6 +17,7 @@ import time
 import uuid
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -154,10 +155,10 @@ def use(when: str, store: DeltaRsStore) -> None:
     bar = "bar 0.2 s" if when.startswith("after") else ""
     timed(f"{when}: open", lambda: store.version(TABLES.sources), bar)
     timed(f"{when}: read", lambda: store.read(TABLES.sources), bar)
-    row = source(1, datetime.now(UTC)) | {"source_config": json.dumps(when)}
-    timed(
-        f"{when}: merge 1 row", lambda: store.merge(TABLES.sources, [row], keys=SOURCES.keys), bar
-    )
+    for turn in ("first", "second"):
+        row = source(1, datetime.now(UTC)) | {"source_config": json.dumps([when, turn])}
+        merge = partial(store.merge, TABLES.sources, [row], keys=SOURCES.keys)
+        timed(f"{when}: merge 1 row ({turn})", merge, bar if turn == "second" else "")
     timed(f"{when}: history", lambda: store.history(TABLES.sources))
 
 
