@@ -107,20 +107,20 @@ class App:
         from lakeflow_meta.control.declared import read_declared
         from lakeflow_meta.control.read_files import read_metadata
 
-        texts = read_metadata([self._metadata_path(path) for path in paths])
+        texts = read_metadata([self.metadata_path(path) for path in paths])
         return read_declared(
             texts.yaml,
             texts.scripts,
             variables={**self.settings.variables, **variables},
             context=self.job_context,
-            file_exists=self._file_exists,
+            file_exists=self.file_exists,
         )
 
-    def _metadata_path(self, path: Path) -> Path:
+    def metadata_path(self, path: Path) -> Path:
         """A path as it was typed; a volume's is mapped."""
         return self._local_path(path) if path.parts[:2] == ("/", "Volumes") else path
 
-    def _file_exists(self, path: str) -> bool:
+    def file_exists(self, path: str) -> bool:
         """Whether a task's file is there; absolute paths may be of another machine."""
         return not self._is_local or self._local_path(Path(path)).exists()
 

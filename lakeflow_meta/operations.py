@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from lakeflow_meta.control.rows import Row
     from lakeflow_meta.ingest.batch import IngestResult
     from lakeflow_meta.ingest.source import FileSource
+    from lakeflow_meta.jobs.outcomes import Outcome
     from lakeflow_meta.jobs.plan import JobsPlan
     from lakeflow_meta.schema.plan import SchemaPlan, TablePlan
     from lakeflow_meta.schema.registry import Registry
@@ -110,6 +111,16 @@ def plan(app: App, modules: Sequence[str] | None, prune: str = "pause") -> Plan:
         app.script_runner.run(None if everything else sorted(targets), dry_run=True),
         app.schema_engine.plan(_registry(app, None if everything else names, None)),
     )
+
+
+def apply(
+    app: App, modules: Sequence[str] | None, prune: str = "pause", on_drift: str = "restore"
+) -> list[Outcome]:
+    """Make the jobs as the modules say; failures are among the outcomes."""
+    outcomes = app.orchestrator.apply(modules, prune=prune, on_drift=on_drift)
+    if not any(outcome.failed for outcome in outcomes):
+        app.manager.remember_answer()
+    return outcomes
 
 
 def _chosen(names: Sequence[str], known: Mapping[str, Any]) -> Sequence[str]:

@@ -37,6 +37,7 @@ class Settings(BaseModel):
     spark_conf: dict[str, str] = {}
     max_parallel_tasks: Annotated[int, Field(ge=1, le=64)] = 4
     ddl_stagger_seconds: Annotated[float, Field(ge=0)] = 0.2
+    history_days: Annotated[int, Field(ge=1)] = 30
     actor: str = ""
 
 

@@ -178,7 +178,7 @@ class SqlStore:
     ) -> pa.Table:
         """Rows now, or as of a version."""
         check_zones((where or {}).items())
-        with _told_versions(table):
+        with _told_versions(table, version):
             return self._query(select_rows(table, columns, where, version))
 
     def changed_rows(
@@ -193,7 +193,7 @@ class SqlStore:
     ) -> list[RowChange]:
         """Rows that differ between two versions; see `ControlStore.changed_rows`."""
         check_zones((where or {}).items())
-        with _told_versions(table):
+        with _told_versions(table, since):
             old, new = (self._run.query(shape_of(table, v)).schema.names for v in (since, until))
             two = TwoVersions(table, since, until, old, new, keys, frozenset(ignore), where or {})
             columns = [c.to_pylist() for c in self._query(two.bound).columns]
@@ -356,12 +356,12 @@ def _missing(shape: pa.Schema, layout: TableLayout) -> set[str]:
 
 
 @contextmanager
-def _told_versions(table: TableName) -> Iterator[None]:
+def _told_versions(table: TableName, version: int | None) -> Iterator[None]:
     """A version that is not there any more is not found, whatever of it is missing."""
     try:
         yield
     except BackendError as error:
-        if error.code in _NO_SUCH_VERSION:
+        if version is not None and error.code in _NO_SUCH_VERSION:
             raise NotFoundError(f"{table}: {error}", code="VERSION_GONE") from error
         raise
 

@@ -63,9 +63,11 @@ def apply(
 
     Example: lakeflow-meta apply --run
     """
+    from lakeflow_meta import operations
+
     session: Session = context.obj
     with watching(session.progress, session.output.err):
-        outcomes = session.app.orchestrator.apply(modules, prune=prune, on_drift=on_drift)
+        outcomes = operations.apply(session.app, modules, prune, on_drift)
         wanted = [o.module for o in outcomes if start and o.wanted and not o.failed]
         ended = {name: session.app.orchestrator.run(name) for name in wanted}
     results = [

@@ -190,10 +190,10 @@ def _intake(
             scripts,
             variables=given,
             context=app.job_context,
-            file_exists=app._file_exists,  # noqa: SLF001  # composition
+            file_exists=app.file_exists,
         )
 
-    path = app._metadata_path(Path(volume))  # noqa: SLF001  # composition
+    path = app.metadata_path(Path(volume))
     return FileIntake(
         volume,
         FolderWatch(LocalFolder(path), clock=app.clock, pause=stop.wait, settle_seconds=settle),

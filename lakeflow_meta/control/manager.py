@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+from lakeflow_meta.control.change_memory import ChangeMemory
 from lakeflow_meta.control.changes import (
     Changes,
     ModuleState,
@@ -71,6 +72,7 @@ class MetadataManager:
         self._store = store
         self._actor = actor
         self._clock = clock
+        self.memory = ChangeMemory(store, self.tables, actor=actor)
 
     # --- tables
 
@@ -136,13 +138,16 @@ class MetadataManager:
 
     # --- recorded
 
-    def recorded(self, *, versions: Mapping[TableLayout, int] | None = None) -> Recorded:
-        """All modules as they are recorded, now or at a version of each table."""
+    def recorded(
+        self,
+        *,
+        versions: Mapping[TableLayout, int] | None = None,
+        modules: Collection[str] | None = None,
+    ) -> Recorded:
+        """Modules as they are recorded, now or at a version of each table; all, or the named."""
         at = versions or {}
         return read_recorded(
-            self._rows(SOURCES, at.get(SOURCES)),
-            self._rows(MODULES, at.get(MODULES)),
-            self._rows(TABLES, at.get(TABLES)),
+            *(self._rows(layout, at.get(layout), modules) for layout in (SOURCES, MODULES, TABLES)),
             table=str(self.tables.sources),
         )
 
@@ -168,23 +173,39 @@ class MetadataManager:
         return self.changes(last_check_timestamp).to_dict()
 
     def changes(self, since: str | datetime | None = None) -> Changes:
-        """`detect_changes` as a value."""
-        if since is None:
-            before = self._applied()
-        else:
-            before = self._states(self._versions_at(_moment(since)))
-        return detect(before, self._states())
+        """`detect_changes` as a value. Reads only modules that may differ, where that is known."""
+        if since is not None:
+            versions = self._versions_at(_moment(since))
+            return detect(self._states(versions), self._states())
+        suspects = self.memory.suspects()
+        if suspects is not None and not suspects:
+            return Changes()
+        return detect(self._applied(suspects), self._states(modules=suspects))
 
-    def _states(self, versions: Mapping[TableLayout, int] | None = None) -> dict[str, ModuleState]:
-        recorded = self.recorded(versions=versions)
+    def remember_answer(self) -> None:
+        """After an apply: keep what differs now, so that the next answer need not read the rest."""
+        versions = self.memory.versions()
+        try:
+            found = self.changes()
+        except SpecError:
+            return  # `changes` tells people; nothing is remembered of what cannot be read
+        differing = {*found.new_modules, *found.updated_modules, *found.deactivated_modules}
+        self.memory.remember(versions, differing)
+
+    def _states(
+        self,
+        versions: Mapping[TableLayout, int] | None = None,
+        modules: Collection[str] | None = None,
+    ) -> dict[str, ModuleState]:
+        recorded = self.recorded(versions=versions, modules=modules)
         if recorded.problems:
             raise SpecError(recorded.problems)
         return active_states(recorded.modules)
 
-    def _applied(self) -> dict[str, ModuleState]:
+    def _applied(self, modules: Collection[str] | None) -> dict[str, ModuleState]:
         return {
             row["module_name"]: ModuleState.from_dict(json.loads(row["applied_state"] or "{}"))
-            for row in self._rows(JOBS)
+            for row in self._rows(JOBS, modules=modules)
             if row["is_active"] is not False
         }
 
@@ -199,11 +220,17 @@ class MetadataManager:
             )
         return commits[-1].version
 
-    def _rows(self, layout: TableLayout, version: int | None = None) -> list[Row]:
+    def _rows(
+        self,
+        layout: TableLayout,
+        version: int | None = None,
+        modules: Collection[str] | None = None,
+    ) -> list[Row]:
         """Rows of one table; none where the table does not exist yet."""
         table = self.tables.of(layout)
+        where = None if modules is None else {"module_name": sorted(modules)}
         try:
-            found: list[Row] = self._store.read(table, version=version).to_pylist()
+            found: list[Row] = self._store.read(table, where=where, version=version).to_pylist()
         except NotFoundError:
             if version is None and self._store.version(table) is None:
                 return []

@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from itertools import count
 from typing import Any
 
 import pyarrow as pa
@@ -88,7 +89,7 @@ class Faults:
     """``429``, ``503``, ``lost`` (run, then the connection breaks), ``unreached``, ``403``."""
     polls: list[str] = field(default_factory=list)
     links: list[str] = field(default_factory=list)
-    """``403``: the address has expired."""
+    """``403``: the address expires just before it is read, and stays so."""
     states: list[str] = field(default_factory=list)
     """The states to be seen before the end, e.g. PENDING, RUNNING."""
     end_state: str = ""
@@ -108,6 +109,8 @@ class StandIn:
         self.executions: list[Execution] = []
         self.requests: list[str] = []
         self.cancelled: list[str] = []
+        self.expired: set[str] = set()
+        self._addresses = count()
         self.host = ""
         self._lock = threading.Lock()
 
@@ -196,9 +199,10 @@ class StandIn:
             place |= {"next_chunk_index": index + 1, "next_chunk_internal_link": path}
         if execution.disposition == "INLINE":
             return {**place, "data_array": _texts(part)}
+        secret = f"s3cr3t{next(self._addresses)}"
         link = {
             **place,
-            "external_link": f"{self.host}/storage/{execution.id}/{index}?secret=s3cr3t",
+            "external_link": f"{self.host}/storage/{execution.id}/{index}?secret={secret}",
             "expiration": "2030-01-01T00:00:00.000Z",
             "http_headers": {"x-amz-key": "needed"},
         }
@@ -260,7 +264,7 @@ class _Handler(BaseHTTPRequestHandler):
     # --- routes
 
     def _get(self) -> bytes | dict[str, Any]:
-        if found := re.fullmatch(r"/storage/([\w-]+)/(\d+)\?secret=s3cr3t", self.path):
+        if found := re.fullmatch(r"/storage/([\w-]+)/(\d+)\?secret=s3cr3t\d+", self.path):
             return self._storage(found[1], int(found[2]))
         self._authorized()
         if found := re.fullmatch(r"/api/2.0/sql/statements/([\w-]+)", self.path):
@@ -297,7 +301,10 @@ class _Handler(BaseHTTPRequestHandler):
             raise _HttpError(400, "InvalidRequest", "two ways of authentication")
         if self.headers.get("x-amz-key") != "needed":
             raise _HttpError(400, "InvalidRequest", "a header is missing")
-        self._strike(self.service.faults.links)
+        if self.service.faults.links and self.service.faults.links.pop(0) == "403":
+            self.service.expired.add(self.path)
+        if self.path in self.service.expired:
+            raise _HttpError(403, "AccessDenied", "the address has expired")
         return self.service.stored(statement_id, index)
 
     def _authorized(self) -> None:

@@ -33,9 +33,18 @@ def tables(schema: str) -> ControlTables:
     return ControlTables.named(f"{schema}.etl_control")
 
 
+@pytest.fixture(scope="module")
+def session(spark: SparkSession) -> SparkSession:
+    """A session that interprets plans: for a few rows, compiling them takes longer."""
+    made = spark.newSession()
+    made.conf.set("spark.sql.codegen.wholeStage", "false")
+    made.conf.set("spark.sql.codegen.factoryMode", "NO_CODEGEN")
+    return made
+
+
 @pytest.fixture
-def by_spark(spark: SparkSession) -> SqlStore:
-    return SqlStore(SparkRunner(spark.newSession()))
+def by_spark(session: SparkSession) -> SqlStore:
+    return SqlStore(SparkRunner(session))
 
 
 @pytest.fixture
@@ -44,13 +53,12 @@ def by_delta_rs(embedded: EmbeddedSpark) -> DeltaRsStore:
 
 
 @pytest.fixture
-def by_warehouse(spark: SparkSession) -> Iterator[SqlStore]:
+def by_warehouse(session: SparkSession) -> Iterator[SqlStore]:
     """The real SDK, over HTTP, to a stand-in that runs the statements on Spark."""
     from databricks.sdk import WorkspaceClient
 
     from lakeflow_meta.backends.statement_execution import StatementExecution
 
-    session = spark.newSession()
     with StandIn(lambda text, given: run_on(session, text, given)).running() as service:
         client = WorkspaceClient(host=service.host, token=TOKEN)
         yield SqlStore(StatementExecution(client, WAREHOUSE))
@@ -264,9 +272,8 @@ def run(store: ControlStore, tables: ControlTables, text: str) -> Any:
 
 
 def test_a_note_stays_in_its_commit(
-    spark: SparkSession, by_delta_rs: DeltaRsStore, tables: ControlTables
+    session: SparkSession, by_delta_rs: DeltaRsStore, tables: ControlTables
 ) -> None:
-    session = spark.newSession()
     store = SqlStore(SparkRunner(session))
     by_delta_rs.ensure(tables.of(STATE), STATE)
     store.append(tables.of(STATE), [{"key": "a"}], note={"actor": "ünit", "verb": "sync"})
@@ -277,9 +284,8 @@ def test_a_note_stays_in_its_commit(
 
 
 def test_stores_on_one_session_do_not_mix_up_their_notes(
-    spark: SparkSession, by_delta_rs: DeltaRsStore, tables: ControlTables
+    session: SparkSession, by_delta_rs: DeltaRsStore, tables: ControlTables
 ) -> None:
-    session = spark.newSession()
     by_delta_rs.ensure(tables.of(EVENTS), EVENTS)
 
     def write(actor: str) -> None:

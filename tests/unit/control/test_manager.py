@@ -7,7 +7,7 @@ import pytest
 
 from lakeflow_meta.control.declared import Declared, read_declared
 from lakeflow_meta.control.manager import MetadataManager
-from lakeflow_meta.control.tables import JOBS, SOURCES, ControlTables
+from lakeflow_meta.control.tables import JOBS, SOURCES, STATE, ControlTables
 from lakeflow_meta.errors import ConfigError, ConflictError, SpecError
 from lakeflow_meta.fingerprint import canonical_json
 from lakeflow_meta.jobs.job_settings import JobContext
@@ -233,6 +233,44 @@ def test_a_time_without_zone_or_before_the_history_is_refused(manager: MetadataM
         manager.detect_changes("1999-01-01T00:00:00+00:00")
     with pytest.raises(ConfigError, match="is not a time"):
         manager.detect_changes("yesterday")
+
+
+def test_an_answer_that_is_remembered_is_given_without_reading_the_rows(
+    manager: MetadataManager, store: FakeStore
+) -> None:
+    manager.load(declared())
+    apply(manager, store)
+    manager.remember_answer()
+    before = store.calls["read"]
+    assert not manager.changes()
+    assert store.calls["read"] - before == 1  # the memory itself
+    state = TABLES.of(STATE)
+    version = store.version(state)
+    manager.remember_answer()
+    assert store.version(state) == version
+
+
+def test_after_a_remembered_answer_every_kind_of_change_is_still_seen(
+    manager: MetadataManager, store: FakeStore
+) -> None:
+    manager.load(declared())
+    apply(manager, store)
+    manager.remember_answer()
+    manager.load(declared(YAML.replace("SELECT 2", "SELECT 3")))
+    assert manager.detect_changes()["updated_modules"] == ["sales"]
+    manager.remember_answer()
+    assert manager.detect_changes()["updated_modules"] == ["sales"]
+    store.merge(TABLES.sources, [], keys=SOURCES.keys, scope={})
+    assert manager.detect_changes()["deactivated_modules"] == ["sales"]
+
+
+def test_what_cannot_be_read_is_not_remembered(manager: MetadataManager, store: FakeStore) -> None:
+    manager.load(declared())
+    bad = {"module_name": "sales", "source_id": "b", "source_config": "{oops"}
+    store.merge(TABLES.sources, [bad], keys=SOURCES.keys)
+    manager.remember_answer()
+    with pytest.raises(SpecError, match="sales/b"):
+        manager.changes()
 
 
 def test_rows_that_cannot_be_read_are_named_never_nothing_to_do(
