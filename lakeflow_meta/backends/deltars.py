@@ -22,6 +22,7 @@ from tenacity.wait import wait_random_exponential
 
 from lakeflow_meta.backends.deltars_maintenance import Maintenance, maintain, maintain_quietly
 from lakeflow_meta.backends.deltars_versions import changed_rows, is_whole, plain
+from lakeflow_meta.backends.offered_rows import check_zones, refuse_duplicates
 from lakeflow_meta.control.arrow import TYPES, arrow_schema
 from lakeflow_meta.control.row_changes import RowChange
 from lakeflow_meta.control.tables import LAYOUT_VERSION, LayoutColumn, TableLayout
@@ -196,6 +197,7 @@ class DeltaRsStore:
         named = list(rows[0]) if rows else list(keys)
         if any(row.keys() != rows[0].keys() for row in rows):
             raise ValueError(f"{table}: all rows of a merge name the same columns")
+        refuse_duplicates(table, rows, keys)
 
         def write(handle: DeltaTable) -> MergeResult:
             source = _rows_to_arrow(handle, rows, named)
@@ -362,8 +364,7 @@ def _rows_to_arrow(handle: DeltaTable, rows: Sequence[Row], names: Sequence[str]
 
 def _column(rows: Sequence[Row], name: str, kind: pa.DataType) -> pa.Array:
     values = [row.get(name) for row in rows]
-    if pa.types.is_timestamp(kind) and any(v is not None and v.tzinfo is None for v in values):
-        raise ValueError(f"column {name} holds a timestamp without a time zone")
+    check_zones((name, value) for value in values)
     return pa.array(values, kind)
 
 

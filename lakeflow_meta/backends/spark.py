@@ -41,6 +41,20 @@ TRANSIENT_CONDITIONS = frozenset(
 )
 """Another writer was first: https://docs.delta.io/latest/concurrency-control.html."""
 
+LOST_RACE_CLASSES = frozenset(
+    {
+        "ConcurrentAppendException",
+        "ConcurrentDeleteDeleteException",
+        "ConcurrentDeleteReadException",
+        "ConcurrentTransactionException",
+        "ConcurrentWriteException",
+        "DeltaConcurrentModificationException",
+        "MetadataChangedException",
+        "ProtocolChangedException",
+    }
+)
+"""Classes of `delta.exceptions`: as Python sees them, conflicts have lost their condition."""
+
 _NOT_FOUND_STATES = frozenset({"42P01", "42704"})
 """SQLSTATE: undefined table, undefined object."""
 
@@ -72,7 +86,8 @@ def translate(error: BaseException) -> BackendError:
     code = condition or state or type(error).__name__
     if condition in NOT_FOUND_CONDITIONS or state in _NOT_FOUND_STATES:
         return NotFoundError(message, code=code)
-    return BackendError(message, code=code, transient=condition in TRANSIENT_CONDITIONS)
+    lost_race = code in TRANSIENT_CONDITIONS or code in LOST_RACE_CLASSES
+    return BackendError(message, code=code, transient=lost_race)
 
 
 def _described(error: BaseException) -> tuple[str, str, str]:

@@ -24,7 +24,7 @@ from tenacity.wait import wait_random_exponential
 
 from lakeflow_meta.backends.commit_notes import read_note
 from lakeflow_meta.backends.offered_rows import check_zones, offer, plain, refuse_duplicates
-from lakeflow_meta.backends.spark import TRANSIENT_CONDITIONS
+from lakeflow_meta.backends.spark import LOST_RACE_CLASSES, TRANSIENT_CONDITIONS
 from lakeflow_meta.control.ddl import control_table
 from lakeflow_meta.control.row_changes import RowChange, from_pairs
 from lakeflow_meta.control.tables import TableLayout
@@ -52,19 +52,14 @@ logger = logging.getLogger(__name__)
 
 _RETRY_SECONDS = 120.0
 _RECENT_COMMITS = 20
-_LOST_RACES = TRANSIENT_CONDITIONS | {
-    "DELTA_SCHEMA_CHANGE_SINCE_ANALYSIS",
-    "2D521",  # SQLSTATE of all conflicts, where a warehouse tells no condition
-    # classes of `delta.exceptions`: as Python sees them, they have lost their condition
-    "ConcurrentAppendException",
-    "ConcurrentDeleteDeleteException",
-    "ConcurrentDeleteReadException",
-    "ConcurrentTransactionException",
-    "ConcurrentWriteException",
-    "DeltaConcurrentModificationException",
-    "MetadataChangedException",
-    "ProtocolChangedException",
-}
+_LOST_RACES = (
+    TRANSIENT_CONDITIONS
+    | LOST_RACE_CLASSES
+    | {
+        "DELTA_SCHEMA_CHANGE_SINCE_ANALYSIS",
+        "2D521",  # SQLSTATE of all conflicts, where a warehouse tells no condition
+    }
+)
 _NO_SUCH_VERSION = frozenset(
     {
         "DELTA_VERSION_NOT_FOUND",

@@ -230,6 +230,8 @@ def test_two_rows_with_one_key_are_refused_and_leave_everything(store: ControlSt
     before = store.version(SOURCE_TABLE)
     with pytest.raises(LakeflowMetaError):
         save(store, source("a", source_config="1"), source("a", source_config="2"))
+    with pytest.raises(LakeflowMetaError):
+        save(store, source("new", source_config="1"), source("new", source_config="2"))
     assert store.version(SOURCE_TABLE) == before
 
 
