@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
-
-logger = logging.getLogger(__name__)
 
 
 class StepState(StrEnum):
@@ -41,9 +38,3 @@ Progress = Callable[[Event], None]
 
 def silent(_event: Event) -> None:
     """The default sink."""
-
-
-def log_lines(event: Event) -> None:
-    """One log line for each event that ends or starts a step."""
-    if event.state is not StepState.RUNNING:
-        logger.info("%s %s %s %s", event.step, event.key, event.state, event.detail)

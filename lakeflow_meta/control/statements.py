@@ -152,9 +152,10 @@ class _Checker:
 
     def _query(self, tree: exp.Query) -> exp.Query:
         self._expressions(tree)
-        ctes = {cte.alias.lower() for cte in tree.find_all(exp.CTE)}
+        named = {cte.alias.lower() for cte in tree.find_all(exp.CTE)}
+        real = _tables_by_scope(tree)
         for table in tree.find_all(exp.Table):
-            if not (table.name.lower() in ctes and not table.db):
+            if id(table) in real or table.db or table.name.lower() not in named:
                 self._resolve(table)
         return tree
 
@@ -226,9 +227,10 @@ class _Checker:
             raise _RefusalError(f"{given} is not a control table", f"these are: {names}")
         for part in ("catalog", "db"):
             table.set(part, None)
-        alias = table.alias or table.name
-        table.set("this", exp.to_identifier(found[0].name.lower()))
-        table.set("alias", exp.TableAlias(this=exp.to_identifier(alias)))
+        name = found[0].name.lower()
+        table.set("this", exp.to_identifier(name))
+        if not table.alias:
+            table.set("alias", exp.TableAlias(this=exp.to_identifier(name, quoted=True)))
         return found
 
     def _expressions(self, tree: exp.Expr) -> None:
@@ -306,6 +308,21 @@ class _Checker:
         )
 
 
+def _tables_by_scope(tree: exp.Query) -> set[int]:
+    """Which names are tables: a name inside its own WITH, or outside of one, is not that WITH."""
+    from sqlglot.optimizer.scope import traverse_scope
+
+    try:
+        return {
+            id(table)
+            for scope in traverse_scope(tree)
+            for table in scope.tables
+            if isinstance(scope.sources.get(table.alias_or_name), exp.Table)
+        }
+    except SqlglotError as error:
+        raise _RefusalError(f"the names of this query cannot be told apart: {error}") from error
+
+
 def timestamp_expression(moment: datetime) -> exp.Expr:
     """An aware time as an expression that every store reads alike."""
     return exp.cast(exp.Literal.string(moment.isoformat()), "timestamptz")
@@ -356,8 +373,8 @@ class DataFusionQuery:
 
 def datafusion_query(query: exp.Query) -> DataFusionQuery:
     """A checked query in DataFusion's dialect."""
-    ctes = {cte.alias.lower() for cte in query.find_all(exp.CTE)}
-    names = {table.name for table in query.find_all(exp.Table)} - ctes
+    real = _tables_by_scope(query)
+    names = {table.name for table in query.find_all(exp.Table) if id(table) in real}
     limit = query.args.get("limit")
     count = limit.expression if isinstance(limit, exp.Limit) else None
     return DataFusionQuery(

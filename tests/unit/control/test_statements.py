@@ -75,6 +75,11 @@ def test_ctes_and_joins_pass_and_name_their_tables() -> None:
     assert prepared.limit == 3
 
 
+def test_a_with_may_have_the_name_of_a_control_table() -> None:
+    found = one("WITH etl_control AS (SELECT * FROM etl_control_jobs) SELECT * FROM etl_control")
+    assert datafusion_query(found.query).tables == ("etl_control_jobs",)
+
+
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
@@ -92,6 +97,12 @@ def test_ctes_and_joins_pass_and_name_their_tables() -> None:
         ("SELECT java_method('a', 'b')", "java_method() does not run here"),
         ("SELECT transform(a) USING 'sh' FROM etl_control", "does not run here"),
         ("SELECT * FROM etl_control, LATERAL explode(array(1))", "does not run here"),
+        ("WITH secret AS (SELECT * FROM secret) SELECT * FROM secret", "not a control table"),
+        ("WITH a AS (SELECT * FROM b), b AS (SELECT 1) SELECT * FROM a", "not a control table"),
+        (
+            "SELECT * FROM (WITH a AS (SELECT 1) SELECT * FROM a) x JOIN a ON true",
+            "not a control table",
+        ),
         ("INSERT OVERWRITE etl_control VALUES (1)", "OVERWRITE does not run here"),
         ("INSERT INTO etl_control VALUES (1, 2), (3)", "differ in length"),
         ("INSERT INTO etl_control (source_id) VALUES (1, 2)", "2 value(s) a row for 1 column(s)"),
