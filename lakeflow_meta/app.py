@@ -6,15 +6,22 @@ win, then the configured target.
 
 from __future__ import annotations
 
-import getpass
 import os
+import threading
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 from lakeflow_meta.errors import ConfigError
-from lakeflow_meta.ports import BatchLoader, Clock, ControlStore, SqlSession, utc_now
+from lakeflow_meta.ports import (
+    Clock,
+    ControlStore,
+    JobsApi,
+    QueriesApi,
+    SqlSession,
+    utc_now,
+)
 from lakeflow_meta.progress import Progress, silent
 from lakeflow_meta.settings import (
     ENVIRONMENT_PREFIX,
@@ -23,24 +30,36 @@ from lakeflow_meta.settings import (
     environment_layer,
     resolve,
 )
+from lakeflow_meta.targets.databricks import DatabricksTarget, in_runtime
+from lakeflow_meta.targets.local import LocalTarget
+from lakeflow_meta.targets.target import Target
 
 if TYPE_CHECKING:
-    from lakeflow_meta.backends.local.jobs.workspace import LocalWorkspace
-    from lakeflow_meta.backends.local.spark.session import EmbeddedSpark
+    from databricks.sdk import WorkspaceClient
+    from pyspark.sql import SparkSession
+
     from lakeflow_meta.control.declared import Declared
+    from lakeflow_meta.control.file_intake import FileIntake
     from lakeflow_meta.control.manager import MetadataManager
+    from lakeflow_meta.control.monitor import MetadataMonitor
     from lakeflow_meta.control.tables import ControlTables
     from lakeflow_meta.ingest.ingestor import Ingestor
     from lakeflow_meta.jobs.job_settings import JobContext
     from lakeflow_meta.jobs.orchestrator import JobOrchestrator
-    from lakeflow_meta.names import TableName
-    from lakeflow_meta.paths import PathMap
     from lakeflow_meta.schema.engine import SchemaEngine
     from lakeflow_meta.scripts.runner import ScriptRunner
 
 
+HEARTBEAT = "monitor.json"
+"""What the monitor did last; below the home directory."""
+
+
 class App:
-    """The parts of one target, wired lazily. Keyword arguments replace parts."""
+    """The parts of one target, wired lazily. Keyword arguments replace parts.
+
+    ``spark`` carries the control tables and the SQL of the data plane; ``workspace_client`` is the
+    workspace of a Databricks target.
+    """
 
     def __init__(
         self,
@@ -48,6 +67,8 @@ class App:
         *,
         project_root: Path | None = None,
         store: ControlStore | None = None,
+        spark: SparkSession | None = None,
+        workspace_client: WorkspaceClient | None = None,
         clock: Clock = utc_now,
         progress: Progress = silent,
     ) -> None:
@@ -57,19 +78,53 @@ class App:
         self.project_root = project_root or self.home.parent
         self.clock = clock
         self.progress = progress
-        if store is not None:
-            self.__dict__["store"] = store
+        self._store = store
+        self._spark = spark
+        self._client = workspace_client
 
     @classmethod
     def from_environment(
-        cls,
-        *,
-        overrides: Mapping[str, Any] | None = None,
-        conf: Path | None = None,
-        progress: Progress = silent,
+        cls, *, overrides: Mapping[str, Any] | None = None, conf: Path | None = None, **parts: Any
     ) -> App:
-        """Read ``conf/``, the environment and explicit overrides. Raises ConfigError."""
-        return cls(resolve(_layers(overrides or {}, conf)), progress=progress)
+        """Read ``conf/``, the environment and explicit overrides; ``parts`` are of `App`.
+
+        Raises ConfigError.
+        """
+        given = dict(overrides or {})
+        if parts.get("workspace_client") is not None:
+            given.setdefault("backend", "databricks")
+        return cls(resolve(_layers(given, conf)), **parts)
+
+    @cached_property
+    def local(self) -> LocalTarget:
+        """The embedded workspace."""
+        return LocalTarget(
+            self.settings,
+            home=self.home,
+            project_root=self.project_root,
+            catalog=self.tables.sources.catalog,
+            own_task=self._own_task,
+            clock=self.clock,
+            progress=self.progress,
+        )
+
+    @cached_property
+    def target(self) -> Target:
+        """Where everything runs."""
+        if self.settings.backend == "local":
+            return self.local
+        return DatabricksTarget(
+            self.settings,
+            inside=in_runtime(os.environ),
+            spark=self._spark,
+            client=self._client,
+        )
+
+    def _own_task(self, parameters: list[str], output: TextIO) -> None:
+        """Run one of our own commands inside a job's task, with this app's parts."""
+        from lakeflow_meta.cli.main import run_inside
+
+        run_inside(self, parameters, output)
 
     # --- control plane
 
@@ -82,11 +137,15 @@ class App:
 
     @cached_property
     def store(self) -> ControlStore:
-        """The control tables, in the embedded warehouse: Spark reads them by the same names."""
-        from lakeflow_meta.backends.deltars import DeltaRsStore
+        """The control tables."""
+        if self._store is not None:
+            return self._store
+        if self._spark is None:
+            return self.target.store
+        from lakeflow_meta.backends.spark_runner import SparkRunner
+        from lakeflow_meta.backends.sql_store import SqlStore
 
-        self._require_local("control tables")
-        return DeltaRsStore(self._warehouse)
+        return SqlStore(SparkRunner(self._spark))
 
     @cached_property
     def manager(self) -> MetadataManager:
@@ -97,45 +156,111 @@ class App:
             self.settings.control_table, store=self.store, actor=self.actor, clock=self.clock
         )
 
-    @property
+    @cached_property
     def actor(self) -> str:
         """Who is named in history."""
-        return self.settings.actor or _user()
+        return self.settings.actor or self.target.user
 
-    def declared(self, paths: Sequence[Path], variables: Mapping[str, Any]) -> Declared:
-        """Read metadata files; problems are in the result. Raises SpecError for unreadable ones."""
-        from lakeflow_meta.control.declared import read_declared
+    def declared(
+        self, paths: Sequence[Path], variables: Mapping[str, Any], *, check_files: bool = True
+    ) -> Declared:
+        """Read metadata files; problems are in the result. Raises SpecError for unreadable ones.
+
+        ``check_files``: whether files that tasks name must be there.
+        """
         from lakeflow_meta.control.read_files import read_metadata
 
-        texts = read_metadata([self.metadata_path(path) for path in paths])
+        texts = read_metadata([self.target.metadata_path(path) for path in paths])
+        return self._read(texts.yaml, texts.scripts, variables, check_files=check_files)
+
+    def _read(
+        self,
+        yaml: Mapping[str, str],
+        scripts: Mapping[str, str],
+        variables: Mapping[str, Any],
+        *,
+        check_files: bool = True,
+    ) -> Declared:
+        from lakeflow_meta.control.declared import read_declared
+
         return read_declared(
-            texts.yaml,
-            texts.scripts,
+            yaml,
+            scripts,
             variables={**self.settings.variables, **variables},
             context=self.job_context,
-            file_exists=self.file_exists,
+            file_exists=self.target.has_file if check_files else lambda _path: True,
         )
 
-    def metadata_path(self, path: Path) -> Path:
-        """A path as it was typed; a volume's is mapped."""
-        return self._local_path(path) if path.parts[:2] == ("/", "Volumes") else path
+    def monitor(
+        self,
+        volume: str | None,
+        *,
+        interval_seconds: float = 60.0,
+        settle_seconds: float = 2.0,
+        apply: bool = True,
+        prune: bool = False,
+        variables: Mapping[str, Any] | None = None,
+        stop: threading.Event | None = None,
+    ) -> MetadataMonitor:
+        """A monitor of the control tables and, with ``volume``, of a folder of metadata files."""
+        from lakeflow_meta.backends.heartbeat_file import HeartbeatFile
+        from lakeflow_meta.control.change_memory import ChangeMemory
+        from lakeflow_meta.control.monitor import MetadataMonitor
 
-    def file_exists(self, path: str) -> bool:
-        """Whether a task's file is there; absolute paths may be of another machine."""
-        return not self._is_local or self._local_path(Path(path)).exists()
+        stop = stop or threading.Event()
+        intake = None
+        if volume is not None:
+            intake = self._intake(volume, variables or {}, prune, settle_seconds, stop)
+        return MetadataMonitor(
+            memory=ChangeMemory(self.store, self.tables, actor=self.actor),
+            detect=self.manager.changes,
+            apply=self.orchestrator.apply if apply else None,
+            intake=intake,
+            check_interval_seconds=interval_seconds,
+            clock=self.clock,
+            stop=stop,
+            heartbeat=HeartbeatFile(self.home / HEARTBEAT).write,
+        )
 
-    def _local_path(self, path: Path) -> Path:
-        if not self._is_local:
-            return path
-        return self._paths.local(str(path))
+    def _intake(
+        self,
+        volume: str,
+        variables: Mapping[str, Any],
+        prune: bool,
+        settle_seconds: float,
+        stop: threading.Event,
+    ) -> FileIntake:
+        from lakeflow_meta.control.file_intake import FileIntake
+        from lakeflow_meta.control.volume_watch import FolderWatch
 
-    @cached_property
-    def _paths(self) -> PathMap:
-        from lakeflow_meta.paths import PathMap
-
-        return PathMap.of_home(self.home, self.project_root)
+        return FileIntake(
+            volume,
+            FolderWatch(
+                self.target.metadata_folder(volume),
+                clock=self.clock,
+                pause=stop.wait,
+                settle_seconds=settle_seconds,
+            ),
+            store=self.store,
+            tables=self.tables,
+            read=lambda yaml, scripts: self._read(yaml, scripts, variables),
+            load=lambda declared, remove: self.manager.load(declared, prune=remove),
+            variables={**self.settings.variables, **variables},
+            prune=prune,
+            actor=self.actor,
+        )
 
     # --- jobs
+
+    @property
+    def jobs(self) -> JobsApi:
+        """Jobs and runs."""
+        return self.target.jobs
+
+    @property
+    def queries(self) -> QueriesApi:
+        """Saved queries."""
+        return self.target.queries
 
     @cached_property
     def job_context(self) -> JobContext:
@@ -146,23 +271,7 @@ class App:
             control_table=self.settings.control_table,
             name_template=self.settings.job_name_template,
             default_warehouse_id=self.settings.warehouse_id,
-            require_warehouse=not self._is_local,
-        )
-
-    @cached_property
-    def workspace(self) -> LocalWorkspace:
-        """The embedded workspace: jobs, runs, saved queries."""
-        from lakeflow_meta.backends.local.jobs.workspace import LocalWorkspace
-
-        self._require_local("the embedded workspace")
-        return LocalWorkspace(
-            self.home,
-            self.project_root,
-            task_session=lambda: self.spark.task_session(),
-            own_task=self._own_task,
-            clock=self.clock,
-            progress=self.progress,
-            max_parallel=self.settings.max_parallel_tasks,
+            require_warehouse=self.target.asks_for_warehouse,
         )
 
     @cached_property
@@ -172,8 +281,8 @@ class App:
 
         return JobOrchestrator(
             self.store,
-            self.workspace,
-            self.workspace,
+            self.jobs,
+            self.queries,
             tables=self.tables,
             context=self.job_context,
             clock=self.clock,
@@ -181,53 +290,23 @@ class App:
             actor=self.actor,
         )
 
-    def _own_task(self, parameters: list[str], output: TextIO) -> None:
-        """Run one of our own commands inside a job's task, with this app's parts."""
-        from lakeflow_meta.cli.main import run_inside
-
-        run_inside(self, parameters, output)
-
     # --- data plane
 
-    @cached_property
-    def spark(self) -> EmbeddedSpark:
-        """The embedded Spark session, not started before it is used."""
-        from lakeflow_meta.backends.local.spark.session import EmbeddedSpark
-
-        return EmbeddedSpark(
-            self.home,
-            cache=self.cache,
-            conf=self.settings.spark_conf,
-            catalogs=self._catalogs(),
-            progress=self.progress,
-        )
-
-    @property
-    def cache(self) -> Path:
-        """Where jars and the class archive are kept, shared by all homes of this user."""
-        from lakeflow_meta.backends.local.spark.runtime import default_cache
-
-        given = self.settings.cache
-        return default_cache() if given is None else given.expanduser()
-
-    def _catalogs(self) -> tuple[str, ...]:
-        own = self.tables.sources.catalog
-        return tuple(dict.fromkeys([own, *self.settings.catalogs]))
-
     def sql_session(self) -> SqlSession:
-        """SQL on the data plane; starts Spark."""
+        """SQL on the data plane; starts it where it is not running."""
+        if self._spark is None:
+            return self.target.sql_session()
         from lakeflow_meta.backends.spark import SparkSqlSession
 
-        return SparkSqlSession(self.spark.task_session())
+        return SparkSqlSession(self._spark)
 
     @cached_property
     def schema_engine(self) -> SchemaEngine:
-        """Makes Delta tables look as declared; reads them without Spark."""
-        from lakeflow_meta.backends.delta_log import DeltaLogReader
+        """Makes Delta tables look as declared; reads them without Spark where it can."""
         from lakeflow_meta.schema.engine import SchemaEngine
 
         return SchemaEngine(
-            DeltaLogReader(self._warehouse),
+            self.target.table_reader,
             self.sql_session,
             progress=self.progress,
             clock=self.clock,
@@ -255,67 +334,35 @@ class App:
     @cached_property
     def ingestor(self) -> Ingestor:
         """Ingests file sources, each file once."""
-        from lakeflow_meta.backends.local_files import LocalFiles
         from lakeflow_meta.backends.processes import may_be_alive, process_name
         from lakeflow_meta.ingest.ingestor import Ingestor
 
         return Ingestor(
             self.store,
             self.tables,
-            self._batch_loader,
-            LocalFiles(self._paths),
+            self.target.batch_loader,
+            self.target.files,
             owner=process_name(),
             is_alive=may_be_alive,
             clock=self.clock,
             progress=self.progress,
         )
 
-    def _batch_loader(self) -> BatchLoader:
-        from lakeflow_meta.backends.spark_loader import SparkLoader
-
-        return SparkLoader(
-            self.spark.task_session,
-            self._paths,
-            locate=self._table_folder,
-            parallelism=os.cpu_count(),
-        )
-
-    def _table_folder(self, table: TableName) -> Path | None:
-        """Where a table of the embedded workspace lies, None where that is not known yet."""
-        from lakeflow_meta.backends.local.spark.warehouse import Warehouse, table_or_none
-
-        known = table_or_none(table.catalog, table.schema, table.name)
-        return None if known is None else Warehouse(self._warehouse).location(known)
-
-    # --- inside
-
-    @property
-    def _warehouse(self) -> Path:
-        return self.home / "warehouse"
-
-    @property
-    def _is_local(self) -> bool:
-        return self.settings.backend == "local"
-
-    def _require_local(self, what: str) -> None:
-        if not self._is_local:
-            raise ConfigError(
-                f"{what}: backend {self.settings.backend!r} is not built in this version;"
-                " use a target with backend: local"
-            )
-
 
 def _layers(overrides: Mapping[str, Any], conf: Path | None) -> list[Layer]:
     """Settings by rising weight. Raises ConfigError."""
     environment = environment_layer(os.environ)
-    target = overrides.get("target") or environment.values.get("target") or "local"
+    inside = in_runtime(os.environ)
+    usual = "databricks" if inside else "local"
+    target = overrides.get("target") or environment.values.get("target") or usual
     folder = conf or Path(os.environ.get(f"{ENVIRONMENT_PREFIX}CONF") or "conf")
     if conf is not None and not conf.is_dir():
         raise ConfigError(f"there is no settings folder {conf}")
     files = [folder / "default.yml", folder / f"{target}.yml"]
-    if target != "local" and not files[1].is_file():
+    if target != usual and not files[1].is_file():
         raise ConfigError(f"target {target!r} has no settings file {files[1]}")
     return [
+        *([Layer("Databricks runtime", {"backend": "databricks"})] if inside else []),
         *(_file_layer(file) for file in files if file.is_file()),
         environment,
         Layer("command line", {**overrides, "target": target}),
@@ -334,10 +381,3 @@ def _file_layer(file: Path) -> Layer:
         lines = [str(problem) for problem in document.problems] or [f"{file}: not a mapping"]
         raise ConfigError("\n".join(lines))
     return Layer(str(file), value)
-
-
-def _user() -> str:
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):
-        return f"uid {os.getuid()}"

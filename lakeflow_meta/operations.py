@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lakeflow_meta.control.tables import EXECUTIONS, FILES, TABLES, TableLayout
@@ -21,6 +23,7 @@ from lakeflow_meta.findings import did_you_mean
 if TYPE_CHECKING:
     from lakeflow_meta.app import App
     from lakeflow_meta.backends.local.spark.runtime import Check
+    from lakeflow_meta.control.history import HistoryEntry
     from lakeflow_meta.control.rows import Row
     from lakeflow_meta.ingest.batch import IngestResult
     from lakeflow_meta.ingest.source import FileSource
@@ -145,6 +148,45 @@ def export(app: App, form: str) -> str:
     if recorded.problems:
         raise SpecError(recorded.problems)
     return export_bundle(recorded.modules.values(), context=app.job_context)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a file whole or not at all. Raises ConfigError."""
+    partial = path.with_name(f".{path.name}.partial")
+    try:
+        partial.write_text(text, encoding="utf-8")
+        partial.replace(path)
+    except OSError as error:
+        raise ConfigError(f"cannot write {path}: {error.strerror}") from error
+
+
+# --------------------------------------------------------------------------- history
+
+
+def history(
+    app: App, module: str | None, *, limit: int, since: str | datetime | None = None
+) -> list[HistoryEntry]:
+    """Who changed what and when, the newest first. Raises ConfigError."""
+    from lakeflow_meta.control.history import MetadataHistory
+    from lakeflow_meta.control.moment import read_point
+
+    known = MetadataHistory(app.store, app.tables)
+    if since is None:
+        return known.entries(module, limit=limit)
+    oldest = read_point(since)
+    if isinstance(oldest, int):
+        raise ConfigError(f"since {since} is not a time; write 2025-01-31T08:00:00+00:00")
+    return known.entries(module, limit=limit, since=oldest)
+
+
+def restore(
+    app: App, modules: Sequence[str] | None, *, to: int | str | datetime, dry_run: bool
+) -> dict[str, Any]:
+    """Recorded rows back to what they were; the JSON result. Raises ConfigError, SpecError."""
+    from lakeflow_meta.control.restore import MetadataRestore
+
+    verb = MetadataRestore(app.store, app.tables, actor=app.actor, clock=app.clock)
+    return verb.restore(modules or None, to=to, dry_run=dry_run).to_dict()
 
 
 # --------------------------------------------------------------------------- tables
@@ -346,7 +388,7 @@ def doctor(app: App, *, fix: bool) -> list[Check]:
     """What the machine needs. With ``fix`` the jars and the class archive are made if missing."""
     from lakeflow_meta.backends.local.doctor import check_machine
 
-    return check_machine(app.home, app.spark, fix=fix)
+    return check_machine(app.home, app.local.spark, fix=fix)
 
 
 def rows_of(app: App, layout: TableLayout) -> list[Row]:

@@ -30,7 +30,10 @@ class Settings(BaseModel):
     home: Path = Path(".lakeflow")
     cache: Path | None = None
     control_table: str = "main.lakeflow.etl_control"
+    host: str | None = None
+    profile: str | None = None
     warehouse_id: str | None = None
+    external_links: bool = True
     job_name_template: str = "{module_name}"
     catalogs: tuple[str, ...] = ()
     variables: dict[str, Any] = {}

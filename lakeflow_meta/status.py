@@ -73,7 +73,7 @@ def status(app: App) -> Status:
     pending = [f"{a['action']} {a['name']}" for a in found.to_dict()["actions"]]
     problems = [str(problem) for problem in recorded.problems]
     latest: dict[str, JobRun] = {}
-    for run in app.workspace.list_runs(limit=100):
+    for run in app.jobs.list_runs(limit=100):
         latest.setdefault(run.job_name, run)
     runs = [latest[name] for name in sorted(latest)]
     return Status(str(app.tables.sources), counts, pending, problems, runs)

@@ -103,6 +103,13 @@ class SparkRunner:
         return before
 
 
+def active_session() -> SparkSession:
+    """The session of the Databricks runtime that this process runs in, in any of its threads."""
+    from pyspark.sql import SparkSession
+
+    return SparkSession.builder.getOrCreate()
+
+
 def _translated(call: Callable[[], _T]) -> _T:
     try:
         return call()

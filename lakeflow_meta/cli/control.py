@@ -127,7 +127,7 @@ def export(
     if output is None:
         session.output.out.write(text)
         return
-    write_text(output, text)
+    operations.write_text(output, text)
     session.output.result({"file": str(output)}, [f"wrote {output}"])
 
 
@@ -142,18 +142,6 @@ def schema(context: typer.Context) -> None:
     value = MetadataFile.model_json_schema()
     value["$schema"] = "https://json-schema.org/draft/2020-12/schema"
     Output(as_json=True, out=output.out).result(value)
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write a file whole or not at all. Raises ConfigError."""
-    from lakeflow_meta.errors import ConfigError
-
-    partial = path.with_name(f".{path.name}.partial")
-    try:
-        partial.write_text(text, encoding="utf-8")
-        partial.replace(path)
-    except OSError as error:
-        raise ConfigError(f"cannot write {path}: {error.strerror}") from error
 
 
 def _summary(declared: Any) -> str:

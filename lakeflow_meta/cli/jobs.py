@@ -116,7 +116,7 @@ def runs(
     """
     session: Session = context.obj
     if run_id is None:
-        latest = session.app.workspace.list_runs()
+        latest = session.app.jobs.list_runs()
         if session.output.as_json:
             session.output.result([run_dict(one) for one in latest])
             return
@@ -125,9 +125,9 @@ def runs(
         ]
         session.output.table(("run", "job", "state", "started", "seconds"), rows)
         return
-    found = session.app.workspace.get_run(run_id)
+    found = session.app.jobs.get_run(run_id)
     if logs is not None:
-        session.output.out.write(session.app.workspace.task_log(run_id, logs))
+        session.output.out.write(session.app.target.task_log(run_id, logs))
         return
     if session.output.as_json:
         session.output.result(run_dict(found))

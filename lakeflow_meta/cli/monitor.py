@@ -8,7 +8,6 @@ import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -16,14 +15,7 @@ import typer
 from lakeflow_meta.cli.output import Session, pairs
 
 if TYPE_CHECKING:
-    from lakeflow_meta.app import App
-    from lakeflow_meta.control.declared import Declared
-    from lakeflow_meta.control.file_intake import FileIntake
     from lakeflow_meta.control.history import HistoryEntry
-    from lakeflow_meta.control.monitor import MetadataMonitor
-
-HEARTBEAT = "monitor.json"
-"""Below the home directory."""
 
 
 def register(cli: typer.Typer) -> None:
@@ -64,13 +56,12 @@ def monitor(
     """
     session: Session = context.obj
     stop = threading.Event()
-    watcher = build_monitor(
-        session.app,
+    watcher = session.app.monitor(
         volume,
-        interval=interval,
+        interval_seconds=interval,
+        settle_seconds=settle,
         apply=apply,
         prune=prune,
-        settle=settle,
         variables=pairs(var, "--var"),
         stop=stop,
     )
@@ -97,16 +88,10 @@ def history(
 
     Example: lakeflow-meta history nyc_flights --limit 20
     """
-    from lakeflow_meta.control.history import MetadataHistory
-    from lakeflow_meta.control.moment import read_point
-    from lakeflow_meta.errors import ConfigError
+    from lakeflow_meta import operations
 
     session: Session = context.obj
-    app = session.app
-    oldest = {} if since is None else {"since": read_point(since)}
-    if isinstance(oldest.get("since"), int):
-        raise ConfigError(f"--since {since} is not a time; write 2025-01-31T08:00:00+00:00")
-    found = MetadataHistory(app.store, app.tables).entries(module, limit=limit, **oldest)  # type: ignore[arg-type]  # no versions, see above
+    found = operations.history(session.app, module, limit=limit, since=since)
     session.output.result([entry.to_dict() for entry in found], list(_history_lines(found)))
 
 
@@ -125,86 +110,11 @@ def restore(
 
     Example: lakeflow-meta restore nyc_flights --to 12 --dry-run
     """
-    from lakeflow_meta.control.restore import MetadataRestore
+    from lakeflow_meta import operations
 
     session: Session = context.obj
-    app = session.app
-    verb = MetadataRestore(app.store, app.tables, actor=app.actor, clock=app.clock)
-    result = verb.restore(modules or None, to=to, dry_run=dry_run).to_dict()
+    result = operations.restore(session.app, modules, to=to, dry_run=dry_run)
     session.output.result(result, list(_restore_lines(result)))
-
-
-# --------------------------------------------------------------------------- composition
-
-
-def build_monitor(
-    app: App,
-    volume: str | None,
-    *,
-    interval: float,
-    apply: bool,
-    prune: bool,
-    settle: float,
-    variables: Mapping[str, Any],
-    stop: threading.Event,
-) -> MetadataMonitor:
-    """The monitor of one target."""
-    from lakeflow_meta.backends.heartbeat_file import HeartbeatFile
-    from lakeflow_meta.control.change_memory import ChangeMemory
-    from lakeflow_meta.control.monitor import MetadataMonitor
-
-    intake = None
-    if volume is not None:
-        intake = _intake(app, volume, prune=prune, settle=settle, variables=variables, stop=stop)
-    return MetadataMonitor(
-        memory=ChangeMemory(app.store, app.tables, actor=app.actor),
-        detect=app.manager.changes,
-        apply=app.orchestrator.apply if apply else None,
-        intake=intake,
-        check_interval_seconds=interval,
-        clock=app.clock,
-        stop=stop,
-        heartbeat=HeartbeatFile(app.home / HEARTBEAT).write,
-    )
-
-
-def _intake(
-    app: App,
-    volume: str,
-    *,
-    prune: bool,
-    settle: float,
-    variables: Mapping[str, Any],
-    stop: threading.Event,
-) -> FileIntake:
-    from lakeflow_meta.backends.local_folder import LocalFolder
-    from lakeflow_meta.control.declared import read_declared
-    from lakeflow_meta.control.file_intake import FileIntake
-    from lakeflow_meta.control.volume_watch import FolderWatch
-
-    given = {**app.settings.variables, **variables}
-
-    def read(yaml: Mapping[str, str], scripts: Mapping[str, str]) -> Declared:
-        return read_declared(
-            yaml,
-            scripts,
-            variables=given,
-            context=app.job_context,
-            file_exists=app.file_exists,
-        )
-
-    path = app.metadata_path(Path(volume))
-    return FileIntake(
-        volume,
-        FolderWatch(LocalFolder(path), clock=app.clock, pause=stop.wait, settle_seconds=settle),
-        store=app.store,
-        tables=app.tables,
-        read=read,
-        load=lambda declared, remove: app.manager.load(declared, prune=remove),
-        variables=given,
-        prune=prune,
-        actor=app.actor,
-    )
 
 
 @contextmanager

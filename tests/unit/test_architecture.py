@@ -58,7 +58,7 @@ def layer_of(name: str) -> str:
     top = name.split(".")[0]
     if top in ("cli", "__main__"):
         return "cli"
-    if top in ("app", "operations", "status"):
+    if top in ("app", "api", "operations", "status", "targets"):
         return "app"
     if top in ("backends", "testing"):
         return "backend"

@@ -1,0 +1,179 @@
+"""A Databricks workspace as a target: from a laptop or CI, and from inside its own runtime.
+
+Control tables are reached by the Spark session where there is one (a cluster, serverless compute),
+else through a SQL warehouse.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Never
+
+from lakeflow_meta.errors import ConfigError
+from lakeflow_meta.ports import (
+    BatchLoader,
+    ControlStore,
+    FileLister,
+    JobsApi,
+    QueriesApi,
+    SqlSession,
+    TableReader,
+    WatchedFolder,
+)
+
+if TYPE_CHECKING:
+    from databricks.sdk import WorkspaceClient
+    from pyspark.sql import SparkSession
+
+    from lakeflow_meta.backends.sql_store import RunSql
+    from lakeflow_meta.names import TableName
+    from lakeflow_meta.schema.live import TableState
+    from lakeflow_meta.settings import Settings
+
+RUNTIME_VERSION = "DATABRICKS_RUNTIME_VERSION"
+"""Set on every Databricks compute: https://docs.databricks.com/init-scripts/environment-variables.html"""
+
+
+def in_runtime(environment: Mapping[str, str]) -> bool:
+    """Whether this process runs on Databricks compute."""
+    return bool(environment.get(RUNTIME_VERSION))
+
+
+class DatabricksTarget:
+    """A `Target` on one workspace. ``spark`` and ``client`` win over what would be found."""
+
+    runs_here = False
+    asks_for_warehouse = True
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        inside: bool,
+        spark: SparkSession | None = None,
+        client: WorkspaceClient | None = None,
+    ) -> None:
+        self._settings = settings
+        self._inside = inside
+        self._spark = spark
+        self._client = client
+
+    @cached_property
+    def client(self) -> WorkspaceClient:
+        """The workspace, by explicit argument, settings, or what the SDK finds."""
+        from lakeflow_meta.backends.workspace_client import open_workspace
+
+        return self._client or open_workspace(
+            host=self._settings.host, profile=self._settings.profile
+        )
+
+    @cached_property
+    def _run_sql(self) -> RunSql:
+        from lakeflow_meta.backends.spark_runner import SparkRunner, active_session
+
+        spark = self._spark or (active_session() if self._inside else None)
+        if spark is not None:
+            return SparkRunner(spark)
+        from lakeflow_meta.backends.statement_execution import StatementExecution
+
+        warehouse_id = self._warehouse_id
+        return StatementExecution(
+            self.client, warehouse_id, external_links=self._settings.external_links
+        )
+
+    @property
+    def _warehouse_id(self) -> str:
+        if self._settings.warehouse_id is None:
+            target = self._settings.target
+            raise ConfigError(
+                f"target {target!r} names no SQL warehouse, and there is no Spark session here;"
+                f" set warehouse_id in conf/{target}.yml, or LAKEFLOW_META_WAREHOUSE_ID"
+            )
+        return self._settings.warehouse_id
+
+    @cached_property
+    def store(self) -> ControlStore:
+        """The control tables, in Unity Catalog."""
+        from lakeflow_meta.backends.sql_store import SqlStore
+
+        return SqlStore(self._run_sql)
+
+    @cached_property
+    def jobs(self) -> JobsApi:
+        """Jobs and runs of the workspace."""
+        from lakeflow_meta.backends.databricks_jobs import DatabricksJobs
+
+        return DatabricksJobs(self.client)
+
+    @cached_property
+    def queries(self) -> QueriesApi:
+        """Saved queries of the workspace."""
+        from lakeflow_meta.backends.databricks_queries import DatabricksQueries
+
+        return DatabricksQueries(self.client)
+
+    def task_log(self, run_id: int, task_key: str) -> str:  # noqa: ARG002 (see below)
+        """Not in this version."""
+        return _not_built("reading logs of tasks")
+
+    @cached_property
+    def user(self) -> str:
+        """The user or service principal that the workspace knows us as."""
+        from lakeflow_meta.backends.workspace_client import user_name
+
+        return user_name(self.client)
+
+    def sql_session(self) -> SqlSession:
+        """SQL by the Spark session, or by the warehouse."""
+        from lakeflow_meta.backends.sql_session import RunSqlSession
+
+        return RunSqlSession(self._run_sql)
+
+    @property
+    def table_reader(self) -> TableReader:
+        """Declared tables cannot be read from a workspace yet; no table is no error."""
+        return _UnreadTables()
+
+    @property
+    def files(self) -> FileLister:
+        """Not in this version."""
+        return _not_built("the file ingestor")
+
+    def batch_loader(self) -> BatchLoader:
+        """Not in this version."""
+        return _not_built("the file ingestor")
+
+    def metadata_folder(self, path: str) -> WatchedFolder:
+        """A folder of a volume, by its mount inside the runtime, else through the Files API."""
+        if self._inside or not path.startswith("/Volumes/"):
+            from lakeflow_meta.backends.local_folder import LocalFolder
+
+            return LocalFolder(Path(path))
+        from lakeflow_meta.backends.workspace_files import WorkspaceFolder
+
+        return WorkspaceFolder(self.client, path)
+
+    def metadata_path(self, path: Path) -> Path:
+        """A path as it was typed."""
+        return path
+
+    def has_file(self, _path: str, /) -> bool:
+        """Files of tasks are the workspace's; the platform checks them."""
+        return True
+
+
+class _UnreadTables:
+    """Refuses to say what tables look like, as long as there is a table to be told of."""
+
+    def describe(self, tables: Iterable[TableName]) -> Mapping[TableName, TableState]:
+        if list(tables):
+            _not_built("the schema engine")
+        return {}
+
+
+def _not_built(what: str) -> Never:
+    raise ConfigError(
+        f"{what} does not run on a Databricks target in this version; use a local target"
+    )

@@ -1,0 +1,188 @@
+"""The embedded workspace as a target: everything in one directory of this machine."""
+
+from __future__ import annotations
+
+import getpass
+import os
+from collections.abc import Callable
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, TextIO
+
+from lakeflow_meta.ports import Clock, ControlStore, SqlSession
+from lakeflow_meta.progress import Progress
+
+if TYPE_CHECKING:
+    from lakeflow_meta.backends.delta_log import DeltaLogReader
+    from lakeflow_meta.backends.local.jobs.workspace import LocalWorkspace
+    from lakeflow_meta.backends.local.spark.session import EmbeddedSpark
+    from lakeflow_meta.backends.local_files import LocalFiles
+    from lakeflow_meta.backends.local_folder import LocalFolder
+    from lakeflow_meta.backends.spark_loader import SparkLoader
+    from lakeflow_meta.names import TableName
+    from lakeflow_meta.paths import PathMap
+    from lakeflow_meta.settings import Settings
+
+OwnTask = Callable[[list[str], TextIO], None]
+
+
+class LocalTarget:
+    """A `Target` below ``home``. ``own_task`` runs one of our commands inside a job's task."""
+
+    runs_here = True
+    asks_for_warehouse = False
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        home: Path,
+        project_root: Path,
+        catalog: str,
+        own_task: OwnTask,
+        clock: Clock,
+        progress: Progress,
+    ) -> None:
+        self._settings = settings
+        self._home = home
+        self._project_root = project_root
+        self._catalogs = tuple(dict.fromkeys([catalog, *settings.catalogs]))
+        self._own_task = own_task
+        self._clock = clock
+        self._progress = progress
+
+    @cached_property
+    def store(self) -> ControlStore:
+        """The control tables, in the embedded warehouse: Spark reads them by the same names."""
+        from lakeflow_meta.backends.deltars import DeltaRsStore
+
+        return DeltaRsStore(self._warehouse)
+
+    @cached_property
+    def workspace(self) -> LocalWorkspace:
+        """Jobs, runs and saved queries."""
+        from lakeflow_meta.backends.local.jobs.workspace import LocalWorkspace
+
+        return LocalWorkspace(
+            self._home,
+            self._project_root,
+            task_session=lambda: self.spark.task_session(),
+            own_task=self._own_task,
+            clock=self._clock,
+            progress=self._progress,
+            max_parallel=self._settings.max_parallel_tasks,
+        )
+
+    @property
+    def jobs(self) -> LocalWorkspace:
+        """Jobs and runs."""
+        return self.workspace
+
+    @property
+    def queries(self) -> LocalWorkspace:
+        """Saved queries."""
+        return self.workspace
+
+    def task_log(self, run_id: int, task_key: str) -> str:
+        """What a task printed. Raises NotFoundError."""
+        return self.workspace.task_log(run_id, task_key)
+
+    @property
+    def user(self) -> str:
+        """The user of this machine."""
+        try:
+            return getpass.getuser()
+        except (KeyError, OSError):
+            return f"uid {os.getuid()}"
+
+    # --- data plane
+
+    @cached_property
+    def spark(self) -> EmbeddedSpark:
+        """The embedded Spark session, not started before it is used."""
+        from lakeflow_meta.backends.local.spark.session import EmbeddedSpark
+
+        return EmbeddedSpark(
+            self._home,
+            cache=self.cache,
+            conf=self._settings.spark_conf,
+            catalogs=self._catalogs,
+            progress=self._progress,
+        )
+
+    @property
+    def cache(self) -> Path:
+        """Where jars and the class archive are kept, shared by all homes of this user."""
+        from lakeflow_meta.backends.local.spark.runtime import default_cache
+
+        given = self._settings.cache
+        return default_cache() if given is None else given.expanduser()
+
+    def sql_session(self) -> SqlSession:
+        """SQL on the embedded Spark; starts it."""
+        from lakeflow_meta.backends.spark import SparkSqlSession
+
+        return SparkSqlSession(self.spark.task_session())
+
+    @cached_property
+    def table_reader(self) -> DeltaLogReader:
+        """What tables look like now, from their logs: no Spark."""
+        from lakeflow_meta.backends.delta_log import DeltaLogReader
+
+        return DeltaLogReader(self._warehouse)
+
+    @property
+    def files(self) -> LocalFiles:
+        """Files to ingest, of volumes and of the project."""
+        from lakeflow_meta.backends.local_files import LocalFiles
+
+        return LocalFiles(self._paths)
+
+    def batch_loader(self) -> SparkLoader:
+        """Appends batches of files with the embedded Spark."""
+        from lakeflow_meta.backends.spark_loader import SparkLoader
+
+        return SparkLoader(
+            self.spark.task_session,
+            self._paths,
+            locate=self._table_folder,
+            parallelism=os.cpu_count(),
+        )
+
+    def _table_folder(self, table: TableName) -> Path | None:
+        """Where a table lies, None where that is not known yet."""
+        from lakeflow_meta.backends.local.spark.warehouse import Warehouse, table_or_none
+
+        known = table_or_none(table.catalog, table.schema, table.name)
+        return None if known is None else Warehouse(self._warehouse).location(known)
+
+    # --- metadata files
+
+    def metadata_folder(self, path: str) -> LocalFolder:
+        """A folder of this machine, or of a volume."""
+        from lakeflow_meta.backends.local_folder import LocalFolder
+
+        return LocalFolder(self.metadata_path(Path(path)))
+
+    def metadata_path(self, path: Path) -> Path:
+        """A path as it was typed; a volume's is mapped."""
+        return self._local_path(path) if path.parts[:2] == ("/", "Volumes") else path
+
+    def has_file(self, path: str, /) -> bool:
+        """Whether a file of the project or of a volume is there."""
+        return self._local_path(Path(path)).exists()
+
+    # --- inside
+
+    def _local_path(self, path: Path) -> Path:
+        return self._paths.local(str(path))
+
+    @cached_property
+    def _paths(self) -> PathMap:
+        from lakeflow_meta.paths import PathMap
+
+        return PathMap.of_home(self._home, self._project_root)
+
+    @property
+    def _warehouse(self) -> Path:
+        return self._home / "warehouse"

@@ -1,0 +1,74 @@
+"""The parts that every target has. `app.App` puts the verbs together from these."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Protocol
+
+from lakeflow_meta.ports import (
+    BatchLoader,
+    ControlStore,
+    FileLister,
+    JobsApi,
+    QueriesApi,
+    SqlSession,
+    TableReader,
+    WatchedFolder,
+)
+
+
+class Target(Protocol):
+    """One place where pipelines run. Parts are made on first use, and once.
+
+    A part that the target does not have in this version raises ConfigError that says so.
+    """
+
+    @property
+    def store(self) -> ControlStore:
+        """The control tables."""
+
+    @property
+    def jobs(self) -> JobsApi:
+        """Jobs and runs."""
+
+    @property
+    def queries(self) -> QueriesApi:
+        """Saved queries."""
+
+    def task_log(self, run_id: int, task_key: str) -> str:
+        """What a task printed. Raises NotFoundError."""
+
+    @property
+    def user(self) -> str:
+        """Who acts here, for history."""
+
+    @property
+    def runs_here(self) -> bool:
+        """Whether runs of jobs live in this process, and end with it."""
+
+    @property
+    def asks_for_warehouse(self) -> bool:
+        """Whether a SQL task must name the warehouse that runs it."""
+
+    def sql_session(self) -> SqlSession:
+        """SQL on the data plane."""
+
+    @property
+    def table_reader(self) -> TableReader:
+        """What tables look like now."""
+
+    @property
+    def files(self) -> FileLister:
+        """Files to ingest."""
+
+    def batch_loader(self) -> BatchLoader:
+        """Appends batches of files to tables."""
+
+    def metadata_folder(self, path: str) -> WatchedFolder:
+        """A folder of metadata files, by the path that people typed."""
+
+    def metadata_path(self, path: Path) -> Path:
+        """Where this process reads a metadata file that people named."""
+
+    def has_file(self, path: str, /) -> bool:
+        """Whether a file that a task names is there; true where it cannot be told from here."""
