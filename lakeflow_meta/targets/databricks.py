@@ -63,11 +63,11 @@ class DatabricksTarget:
     @cached_property
     def client(self) -> WorkspaceClient:
         """The workspace, by explicit argument, settings, or what the SDK finds."""
+        if self._client is not None:
+            return self._client
         from lakeflow_meta.backends.workspace_client import open_workspace
 
-        return self._client or open_workspace(
-            host=self._settings.host, profile=self._settings.profile
-        )
+        return open_workspace(host=self._settings.host, profile=self._settings.profile)
 
     @cached_property
     def _run_sql(self) -> RunSql:

@@ -5,18 +5,18 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
 
-import pyarrow as pa
 import pytest
-from contract.http_stand_in import TOKEN, WAREHOUSE, StandIn, StatementError
+from contract.http_stand_in import TOKEN, WAREHOUSE, StandIn
 from pyspark.sql import SparkSession
+from spark.statements_on_spark import run_on
 
 from lakeflow_meta.backends.deltars import DeltaRsStore
 from lakeflow_meta.backends.local.spark.session import EmbeddedSpark
-from lakeflow_meta.backends.spark import SparkSqlSession, translate
+from lakeflow_meta.backends.spark import SparkSqlSession
 from lakeflow_meta.backends.spark_runner import SparkRunner
 from lakeflow_meta.backends.sql_store import SqlStore
 from lakeflow_meta.control.row_changes import compare_rows
@@ -62,28 +62,6 @@ def by_warehouse(session: SparkSession) -> Iterator[SqlStore]:
     with StandIn(lambda text, given: run_on(session, text, given)).running() as service:
         client = WorkspaceClient(host=service.host, token=TOKEN)
         yield SqlStore(StatementExecution(client, WAREHOUSE))
-
-
-def run_on(session: SparkSession, statement: str, parameters: Mapping[str, Any]) -> pa.Table:
-    values = {name: typed(*given) for name, given in parameters.items()}
-    try:
-        return session.sql(statement, values or None).toArrow()
-    except Exception as error:
-        found = translate(error)
-        raise StatementError(f"[{found.code}] {found}") from error
-
-
-def typed(kind: str, value: str) -> Any:
-    match kind:
-        case "STRING":
-            return value
-        case "BOOLEAN":
-            return value == "true"
-        case "BIGINT":
-            return int(value)
-        case "TIMESTAMP":
-            return datetime.fromisoformat(value)
-    raise AssertionError(kind)
 
 
 def source(source_id: str, module: str = "m", **changes: Any) -> dict[str, Any]:
