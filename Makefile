@@ -1,9 +1,8 @@
 # Two commands matter: `make demo` and `make test`. Both do all their own set-up.
 PYTHON ?= python3
 BIN := .venv/bin
-SPARK_TESTS := tests/spark tests/e2e
 
-.PHONY: setup demo test unit lint types fmt bench ddl clean
+.PHONY: setup demo test unit quick lint types fmt bench ddl clean
 
 setup: .venv/.ready
 
@@ -18,7 +17,10 @@ test: setup lint types
 	$(BIN)/python -m pytest
 
 unit: setup
-	$(BIN)/python -m pytest tests/unit tests/contract
+	$(BIN)/python -m pytest tests/unit
+
+quick: setup
+	$(BIN)/python -m pytest tests/unit tests/contract tests/crash tests/workspace
 
 lint: setup
 	$(BIN)/ruff check .

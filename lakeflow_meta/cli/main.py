@@ -74,6 +74,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def run(arguments: list[str], session: Session | None = None) -> int:
     """Run one command; its exit code. Errors of this package are printed, bugs are not hidden."""
+    arguments = flags_first(arguments)
     session = session or Session(Output(as_json="--json" in arguments))
     output = session.output
     try:
@@ -92,6 +93,14 @@ def run(arguments: list[str], session: Session | None = None) -> int:
         output.message(f"error: {error.format_message()}\nTry 'lakeflow-meta --help'.")
         return 2
     return result if isinstance(result, int) else 0
+
+
+def flags_first(arguments: Sequence[str]) -> list[str]:
+    """``--json`` and ``--verbose`` may stand anywhere, up to a ``--``."""
+    end = arguments.index("--") if "--" in arguments else len(arguments)
+    flags = [word for word in arguments[:end] if word in ("--json", "--verbose")]
+    rest = [word for word in arguments[:end] if word not in flags]
+    return [*dict.fromkeys(flags), *rest, *arguments[end:]]
 
 
 def report_error(output: Output, error: LakeflowMetaError) -> None:
