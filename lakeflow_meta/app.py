@@ -102,7 +102,7 @@ class App:
             self.settings,
             home=self.home,
             project_root=self.project_root,
-            catalog=self.tables.sources.catalog,
+            tables=self.tables,
             own_task=self._own_task,
             clock=self.clock,
             progress=self.progress,
@@ -170,7 +170,7 @@ class App:
         """
         from lakeflow_meta.control.read_files import read_metadata
 
-        texts = read_metadata([self.target.metadata_path(path) for path in paths])
+        texts = read_metadata(paths, self.target.metadata_folder, progress=self.progress)
         return self._read(texts.yaml, texts.scripts, variables, check_files=check_files)
 
     def _read(
@@ -233,14 +233,18 @@ class App:
         from lakeflow_meta.control.file_intake import FileIntake
         from lakeflow_meta.control.volume_watch import FolderWatch
 
+        folder = self.target.metadata_folder(volume)
+        watch = FolderWatch(
+            folder,
+            clock=self.clock,
+            pause=stop.wait,
+            settle_seconds=settle_seconds,
+            at_once=folder.at_once,
+            progress=self.progress,
+        )
         return FileIntake(
             volume,
-            FolderWatch(
-                self.target.metadata_folder(volume),
-                clock=self.clock,
-                pause=stop.wait,
-                settle_seconds=settle_seconds,
-            ),
+            watch,
             store=self.store,
             tables=self.tables,
             read=lambda yaml, scripts: self._read(yaml, scripts, variables),
@@ -279,6 +283,7 @@ class App:
         """Makes jobs match the modules."""
         from lakeflow_meta.jobs.orchestrator import JobOrchestrator
 
+        terms = self.target.apply_terms
         return JobOrchestrator(
             self.store,
             self.jobs,
@@ -288,6 +293,10 @@ class App:
             clock=self.clock,
             progress=self.progress,
             actor=self.actor,
+            max_parallel=terms.max_parallel,
+            lease_seconds=terms.lease_seconds,
+            wait_seconds=terms.wait_seconds,
+            unknown_fields=terms.unknown_fields,
         )
 
     # --- data plane
@@ -361,11 +370,12 @@ def _layers(overrides: Mapping[str, Any], conf: Path | None) -> list[Layer]:
     files = [folder / "default.yml", folder / f"{target}.yml"]
     if target != usual and not files[1].is_file():
         raise ConfigError(f"target {target!r} has no settings file {files[1]}")
+    runtime = {"target": usual, "backend": "databricks"}
     return [
-        *([Layer("Databricks runtime", {"backend": "databricks"})] if inside else []),
+        *([Layer("Databricks runtime", runtime)] if inside else []),
         *(_file_layer(file) for file in files if file.is_file()),
         environment,
-        Layer("command line", {**overrides, "target": target}),
+        Layer("command line", overrides),
     ]
 
 

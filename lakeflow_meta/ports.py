@@ -169,7 +169,33 @@ class WatchedFolder(Protocol):
         """One file's bytes, by its path below the folder. Raises NotFoundError, BackendError."""
 
 
+class PathKind(StrEnum):
+    """What lies at a path."""
+
+    FOLDER = "folder"
+    FILE = "file"
+    MISSING = "missing"
+
+
+class MetadataFolder(WatchedFolder, Protocol):
+    """A path of metadata as people name it. Where it is no folder, only `kind` is of use."""
+
+    @property
+    def at_once(self) -> int:
+        """How many files may be read at the same time, from as many threads."""
+
+    def kind(self) -> PathKind:
+        """What lies at the path now. Raises BackendError."""
+
+
 # --------------------------------------------------------------------------- jobs
+
+
+OUTCOME_UNKNOWN = "OUTCOME_UNKNOWN"
+"""Code of a BackendError: the platform did not answer, so the call may have taken effect."""
+
+NOT_TAKEN = "NOT_TAKEN"
+"""Code of a BackendError: the platform is too busy or out of reach; the call had no effect."""
 
 
 class RunState(StrEnum):
@@ -265,13 +291,13 @@ class JobsApi(Protocol):
     """
 
     def list_jobs(self) -> Iterator[LiveJob]:
-        """Every job the caller may see, with settings (tasks may be left out)."""
+        """Every job the caller may see, oldest first, with settings (tasks may be left out)."""
 
     def get_job(self, job_id: int) -> LiveJob:
         """One job with all settings. Raises NotFoundError."""
 
     def create_job(self, settings: Mapping[str, Any]) -> int:
-        """Create a job; its new id."""
+        """Create a job; its new id. Never repeated: raises BackendError with `OUTCOME_UNKNOWN`."""
 
     def update_job(
         self, job_id: int, settings: Mapping[str, Any], fields_to_remove: Sequence[str] = ()
@@ -312,7 +338,11 @@ class QueriesApi(Protocol):
     """Saved queries of one workspace: https://docs.databricks.com/api/workspace/queries."""
 
     def create_query(self, display_name: str, query_text: str, warehouse_id: str = "") -> str:
-        """Save a query; its new id."""
+        """Save a query; its new id.
+
+        Where the platform keeps names apart, a name that is taken raises ConflictError. Never
+        repeated: raises BackendError with `OUTCOME_UNKNOWN`.
+        """
 
     def get_query(self, query_id: str) -> SavedQuery:
         """One query that is not in the trash. Raises NotFoundError."""

@@ -38,6 +38,9 @@ class Settings(BaseModel):
     catalogs: tuple[str, ...] = ()
     variables: dict[str, Any] = {}
     spark_conf: dict[str, str] = {}
+    jobs_at_once: Annotated[int, Field(ge=1, le=64)] = 8
+    reads_per_second: Annotated[float, Field(gt=0)] = 50.0
+    writes_per_second: Annotated[float, Field(gt=0)] = 20.0
     max_parallel_tasks: Annotated[int, Field(ge=1, le=64)] = 4
     ddl_stagger_seconds: Annotated[float, Field(ge=0)] = 0.2
     history_days: Annotated[int, Field(ge=1)] = 30

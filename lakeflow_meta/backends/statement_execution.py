@@ -16,14 +16,12 @@ from __future__ import annotations
 import json
 import logging
 import re
-import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import pyarrow as pa
-from databricks.sdk.clock import Clock
 from databricks.sdk.core import ApiClient
 from databricks.sdk.errors import (
     DatabricksError,
@@ -44,6 +42,7 @@ from databricks.sdk.service.sql import (
     StatementState,
 )
 
+from lakeflow_meta.backends.one_attempt import OneAttempt
 from lakeflow_meta.backends.spark import NOT_FOUND_CONDITIONS, TRANSIENT_CONDITIONS
 from lakeflow_meta.backends.statement_results import download, read_arrow, read_values, shape
 from lakeflow_meta.errors import BackendError, NotFoundError
@@ -103,7 +102,7 @@ class StatementExecution:
         sleep: Sleep = time.sleep,
     ) -> None:
         self._api: StatementExecutionAPI = client.statement_execution
-        self._once = StatementExecutionAPI(ApiClient(_OneAttempt(client.config, sleep)))
+        self._once = StatementExecutionAPI(ApiClient(OneAttempt(client.config, sleep)))
         self._warehouse_id = warehouse_id
         self._external_links = external_links
         self._timeout_seconds = timeout_seconds
@@ -273,42 +272,6 @@ class StatementExecution:
             for link in chunk.external_links or []
         ]
         return pa.concat_tables(parts) if parts else shape(columns).empty_table()
-
-
-class _OneAttempt:
-    """The client's settings, except that the SDK makes each call once.
-
-    The SDK repeats within a budget of seconds that cannot be none. It sleeps before it repeats
-    (after HTTP 429 as long as `Retry-After` says), so a clock that jumps with each sleep ends it:
-    in TimeoutError, whose cause is the error of the call.
-    """
-
-    retry_timeout_seconds = 1
-
-    def __init__(self, config: Any, sleep: Sleep) -> None:
-        self._config = config
-        self.clock = _JumpingClock(sleep)
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._config, name)
-
-
-class _JumpingClock(Clock):  # type: ignore[misc]  # the SDK is not followed by mypy
-    """After a sleep every budget of its thread is used up."""
-
-    def __init__(self, sleep: Sleep) -> None:
-        self._sleep = sleep
-        self._ahead = threading.local()
-
-    def time(self) -> float:
-        return time.monotonic() + self._jumped()
-
-    def sleep(self, seconds: float) -> None:
-        self._sleep(seconds)
-        self._ahead.seconds = self._jumped() + _OneAttempt.retry_timeout_seconds
-
-    def _jumped(self) -> float:
-        return float(getattr(self._ahead, "seconds", 0.0))
 
 
 def _wait_timeout(http_timeout_seconds: float | None) -> str:

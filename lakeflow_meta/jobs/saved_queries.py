@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import logging
+import threading
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from lakeflow_meta.errors import LakeflowMetaError, NotFoundError
+from lakeflow_meta.errors import ConflictError, LakeflowMetaError, NotFoundError
 from lakeflow_meta.jobs.ownership import tag_value
 from lakeflow_meta.jobs.settings_diff import Change
 from lakeflow_meta.jobs.tasks import InlineQuery
@@ -34,12 +35,30 @@ class QueryPlan:
 
 
 class SavedQueries:
-    """Plans and carries out what the tasks of one module need."""
+    """Plans and carries out what the tasks of one module need.
+
+    Reads queries one by one, or all of them once that is needed or cheaper. Safe to use from
+    several threads.
+    """
 
     def __init__(self, queries: QueriesApi, control_table: str) -> None:
         self._queries = queries
         self._control_table = control_table
-        self._by_name: dict[str, SavedQuery] | None = None
+        self._listed: Mapping[str, SavedQuery] | None = None
+        self._by_name: Mapping[str, SavedQuery] = {}
+        self._lock = threading.RLock()
+
+    def list_now(self) -> None:
+        """Read all queries. Raises BackendError."""
+        listed = self._queries.list_queries()
+        with self._lock:
+            self._listed = {query.query_id: query for query in listed}
+            self._by_name = {query.display_name: query for query in listed}
+
+    def forget(self) -> None:
+        """What was read is old: others may have saved queries since."""
+        with self._lock:
+            self._listed = None
 
     def plan(
         self,
@@ -78,9 +97,20 @@ class SavedQueries:
             self._queries.update_query(ids[query.task_key], query_text=query.text)
         for query in plan.create:
             name = self._name(module_name, query)
-            warehouse = query.warehouse_id or ""
-            ids[query.task_key] = self._queries.create_query(name, query.text, warehouse)
+            ids[query.task_key] = self._saved(name, query)
         return ids
+
+    def _saved(self, name: str, query: InlineQuery) -> str:
+        """A new query's id, or that of the one that has the name: names are ours alone."""
+        try:
+            return self._queries.create_query(name, query.text, query.warehouse_id or "")
+        except ConflictError:
+            self.forget()
+            found = self._named(name)
+            if found is None:
+                raise
+            self._queries.update_query(found.query_id, query_text=query.text)
+            return found.query_id
 
     def trash(self, query_ids: Iterable[str]) -> None:
         """Move queries to the trash; those that are gone already are done."""
@@ -100,15 +130,20 @@ class SavedQueries:
     def _recorded(self, query_id: str | None) -> SavedQuery | None:
         if query_id is None:
             return None
+        with self._lock:
+            listed = (self._listed or {}).get(query_id)
+        if listed is not None:
+            return listed
         try:
             return self._queries.get_query(query_id)
         except NotFoundError:
             return None
 
     def _named(self, name: str) -> SavedQuery | None:
-        if self._by_name is None:
-            self._by_name = {query.display_name: query for query in self._queries.list_queries()}
-        return self._by_name.get(name)
+        with self._lock:
+            if self._listed is None:
+                self.list_now()
+            return self._by_name.get(name)
 
     def _name(self, module_name: str, query: InlineQuery) -> str:
         """Different tasks never share a name: no part of it holds a space."""

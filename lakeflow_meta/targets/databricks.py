@@ -16,17 +16,18 @@ from lakeflow_meta.ports import (
     BatchLoader,
     ControlStore,
     FileLister,
-    JobsApi,
+    MetadataFolder,
     QueriesApi,
     SqlSession,
     TableReader,
-    WatchedFolder,
 )
+from lakeflow_meta.targets.target import ApplyTerms
 
 if TYPE_CHECKING:
     from databricks.sdk import WorkspaceClient
     from pyspark.sql import SparkSession
 
+    from lakeflow_meta.backends.databricks_jobs import DatabricksJobs
     from lakeflow_meta.backends.sql_store import RunSql
     from lakeflow_meta.names import TableName
     from lakeflow_meta.schema.live import TableState
@@ -34,6 +35,9 @@ if TYPE_CHECKING:
 
 RUNTIME_VERSION = "DATABRICKS_RUNTIME_VERSION"
 """Set on every Databricks compute: https://docs.databricks.com/init-scripts/environment-variables.html"""
+
+
+_LEASE_SECONDS = 180.0
 
 
 def in_runtime(environment: Mapping[str, str]) -> bool:
@@ -101,11 +105,25 @@ class DatabricksTarget:
         return SqlStore(self._run_sql)
 
     @cached_property
-    def jobs(self) -> JobsApi:
+    def jobs(self) -> DatabricksJobs:
         """Jobs and runs of the workspace."""
         from lakeflow_meta.backends.databricks_jobs import DatabricksJobs
 
-        return DatabricksJobs(self.client)
+        return DatabricksJobs(
+            self.client,
+            reads_per_second=self._settings.reads_per_second,
+            writes_per_second=self._settings.writes_per_second,
+        )
+
+    @property
+    def apply_terms(self) -> ApplyTerms:
+        """Many at once. Half the lease outlasts a call that creates a job and then hangs."""
+        return ApplyTerms(
+            max_parallel=self._settings.jobs_at_once,
+            lease_seconds=_LEASE_SECONDS,
+            wait_seconds=2 * _LEASE_SECONDS,
+            unknown_fields=self.jobs.unknown_fields,
+        )
 
     @cached_property
     def queries(self) -> QueriesApi:
@@ -145,19 +163,12 @@ class DatabricksTarget:
         """Not in this version."""
         return _not_built("the file ingestor")
 
-    def metadata_folder(self, path: str) -> WatchedFolder:
-        """A folder of a volume, by its mount inside the runtime, else through the Files API."""
-        if self._inside or not path.startswith("/Volumes/"):
-            from lakeflow_meta.backends.local_folder import LocalFolder
+    def metadata_folder(self, path: str) -> MetadataFolder:
+        """A folder of this machine, or of a volume: by its mount, else through the Files API."""
+        from lakeflow_meta.backends.metadata_folders import open_folder
+        from lakeflow_meta.paths import PathMap
 
-            return LocalFolder(Path(path))
-        from lakeflow_meta.backends.workspace_files import WorkspaceFolder
-
-        return WorkspaceFolder(self.client, path)
-
-    def metadata_path(self, path: Path) -> Path:
-        """A path as it was typed."""
-        return path
+        return open_folder(path, PathMap(Path.cwd()), None if self._inside else lambda: self.client)
 
     def has_file(self, _path: str, /) -> bool:
         """Files of tasks are the workspace's; the platform checks them."""

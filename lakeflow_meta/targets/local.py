@@ -5,20 +5,22 @@ from __future__ import annotations
 import getpass
 import os
 from collections.abc import Callable
+from datetime import timedelta
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
-from lakeflow_meta.ports import Clock, ControlStore, SqlSession
+from lakeflow_meta.ports import Clock, ControlStore, MetadataFolder, SqlSession
 from lakeflow_meta.progress import Progress
+from lakeflow_meta.targets.target import ApplyTerms
 
 if TYPE_CHECKING:
     from lakeflow_meta.backends.delta_log import DeltaLogReader
     from lakeflow_meta.backends.local.jobs.workspace import LocalWorkspace
     from lakeflow_meta.backends.local.spark.session import EmbeddedSpark
     from lakeflow_meta.backends.local_files import LocalFiles
-    from lakeflow_meta.backends.local_folder import LocalFolder
     from lakeflow_meta.backends.spark_loader import SparkLoader
+    from lakeflow_meta.control.tables import ControlTables
     from lakeflow_meta.names import TableName
     from lakeflow_meta.paths import PathMap
     from lakeflow_meta.settings import Settings
@@ -38,7 +40,7 @@ class LocalTarget:
         *,
         home: Path,
         project_root: Path,
-        catalog: str,
+        tables: ControlTables,
         own_task: OwnTask,
         clock: Clock,
         progress: Progress,
@@ -46,7 +48,7 @@ class LocalTarget:
         self._settings = settings
         self._home = home
         self._project_root = project_root
-        self._catalogs = tuple(dict.fromkeys([catalog, *settings.catalogs]))
+        self._tables = tables
         self._own_task = own_task
         self._clock = clock
         self._progress = progress
@@ -55,8 +57,18 @@ class LocalTarget:
     def store(self) -> ControlStore:
         """The control tables, in the embedded warehouse: Spark reads them by the same names."""
         from lakeflow_meta.backends.deltars import DeltaRsStore
+        from lakeflow_meta.backends.deltars_maintenance import Maintenance
 
-        return DeltaRsStore(self._warehouse)
+        upkeep = Maintenance(
+            retention=timedelta(days=self._settings.history_days), pinned=self._pinned
+        )
+        return DeltaRsStore(self._warehouse, maintenance=upkeep)
+
+    def _pinned(self, table: TableName) -> list[int]:
+        """Versions that the change detector still compares with."""
+        from lakeflow_meta.control.change_memory import ChangeMemory
+
+        return ChangeMemory(self.store, self._tables).pinned(table)
 
     @cached_property
     def workspace(self) -> LocalWorkspace:
@@ -83,6 +95,11 @@ class LocalTarget:
         """Saved queries."""
         return self.workspace
 
+    @property
+    def apply_terms(self) -> ApplyTerms:
+        """One job at a time: SQLite has one writer."""
+        return ApplyTerms()
+
     def task_log(self, run_id: int, task_key: str) -> str:
         """What a task printed. Raises NotFoundError."""
         return self.workspace.task_log(run_id, task_key)
@@ -106,7 +123,7 @@ class LocalTarget:
             self._home,
             cache=self.cache,
             conf=self._settings.spark_conf,
-            catalogs=self._catalogs,
+            catalogs=tuple(dict.fromkeys([self._tables.sources.catalog, *self._settings.catalogs])),
             progress=self._progress,
         )
 
@@ -158,15 +175,11 @@ class LocalTarget:
 
     # --- metadata files
 
-    def metadata_folder(self, path: str) -> LocalFolder:
+    def metadata_folder(self, path: str) -> MetadataFolder:
         """A folder of this machine, or of a volume."""
-        from lakeflow_meta.backends.local_folder import LocalFolder
+        from lakeflow_meta.backends.metadata_folders import open_folder
 
-        return LocalFolder(self.metadata_path(Path(path)))
-
-    def metadata_path(self, path: Path) -> Path:
-        """A path as it was typed; a volume's is mapped."""
-        return self._local_path(path) if path.parts[:2] == ("/", "Volumes") else path
+        return open_folder(path, self._paths)
 
     def has_file(self, path: str, /) -> bool:
         """Whether a file of the project or of a volume is there."""

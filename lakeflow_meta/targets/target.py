@@ -2,19 +2,30 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Protocol
 
+from lakeflow_meta.jobs.field_check import UnknownFields, knows_all
 from lakeflow_meta.ports import (
     BatchLoader,
     ControlStore,
     FileLister,
     JobsApi,
+    MetadataFolder,
     QueriesApi,
     SqlSession,
     TableReader,
-    WatchedFolder,
 )
+
+
+@dataclass(frozen=True, slots=True)
+class ApplyTerms:
+    """How jobs are changed on a platform; see `jobs.orchestrator.JobOrchestrator`."""
+
+    max_parallel: int = 1
+    lease_seconds: float = 60.0
+    wait_seconds: float = 300.0
+    unknown_fields: UnknownFields = knows_all
 
 
 class Target(Protocol):
@@ -34,6 +45,10 @@ class Target(Protocol):
     @property
     def queries(self) -> QueriesApi:
         """Saved queries."""
+
+    @property
+    def apply_terms(self) -> ApplyTerms:
+        """How jobs are changed here."""
 
     def task_log(self, run_id: int, task_key: str) -> str:
         """What a task printed. Raises NotFoundError."""
@@ -64,11 +79,8 @@ class Target(Protocol):
     def batch_loader(self) -> BatchLoader:
         """Appends batches of files to tables."""
 
-    def metadata_folder(self, path: str) -> WatchedFolder:
+    def metadata_folder(self, path: str) -> MetadataFolder:
         """A folder of metadata files, by the path that people typed."""
-
-    def metadata_path(self, path: Path) -> Path:
-        """Where this process reads a metadata file that people named."""
 
     def has_file(self, path: str, /) -> bool:
         """Whether a file that a task names is there; true where it cannot be told from here."""

@@ -8,13 +8,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 
-from lakeflow_meta.errors import NotFoundError
+from lakeflow_meta.errors import ConflictError, NotFoundError
 from lakeflow_meta.ports import SavedQuery
 from lakeflow_meta.testing.faults import Faulty
 
 
 class FakeQueries(Faulty):
-    """A `ports.QueriesApi`. ``calls`` names every call in order; ``trashed`` keeps what went."""
+    """A `ports.QueriesApi` that keeps names apart.
+
+    ``calls`` names every call in order; ``trashed`` keeps what went.
+    """
 
     def __init__(self) -> None:
         super().__init__()
@@ -27,6 +30,7 @@ class FakeQueries(Faulty):
     def create_query(self, display_name: str, query_text: str, warehouse_id: str = "") -> str:
         """See `QueriesApi.create_query`."""
         with self._call("create_query"):
+            self._check_free(display_name)
             query_id = f"query-{next(self._numbers)}"
             self._saved[query_id] = SavedQuery(query_id, display_name, query_text, warehouse_id)
             return query_id
@@ -47,6 +51,8 @@ class FakeQueries(Faulty):
         """See `QueriesApi.update_query`."""
         with self._call("update_query"):
             found = self._found(query_id)
+            if display_name not in (None, found.display_name):
+                self._check_free(display_name)
             name = found.display_name if display_name is None else display_name
             text = found.query_text if query_text is None else query_text
             self._saved[query_id] = replace(found, display_name=name, query_text=text)
@@ -64,6 +70,10 @@ class FakeQueries(Faulty):
             self.calls.append(method)
             with self._faults_of(method):
                 yield
+
+    def _check_free(self, display_name: str | None) -> None:
+        if any(query.display_name == display_name for query in self._saved.values()):
+            raise ConflictError(f"a query is named {display_name!r} already")
 
     def _found(self, query_id: str) -> SavedQuery:
         if query_id not in self._saved:

@@ -15,14 +15,23 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import count
 from typing import Any
 
 import pyarrow as pa
+from contract.stand_in_server import (
+    TOKEN,
+    Answer,
+    ConnectionLostError,
+    HttpError,
+    Request,
+    Server,
+    strike,
+)
+
+__all__ = ["TOKEN", "WAREHOUSE", "StandIn", "StatementError"]
 
 WAREHOUSE = "abc123"
-TOKEN = "a-token"  # noqa: S105 (of this server only)
 
 _FIELDS = {
     "statement": str,
@@ -100,44 +109,39 @@ class Faults:
 
 
 class StandIn:
-    """The server. ``executions`` is what ran, in order; ``requests`` every request's line."""
+    """The service. ``executions`` is what ran, in order."""
 
     def __init__(self, engine: Engine, *, rows_a_chunk: int = 1000) -> None:
         self.engine = engine
         self.rows_a_chunk = rows_a_chunk
         self.faults = Faults()
         self.executions: list[Execution] = []
-        self.requests: list[str] = []
         self.cancelled: list[str] = []
         self.expired: set[str] = set()
         self._addresses = count()
-        self.host = ""
+        self._server = Server(self)
         self._lock = threading.Lock()
+
+    @property
+    def host(self) -> str:
+        """Where it is served."""
+        return self._server.host
+
+    @property
+    def requests(self) -> list[str]:
+        """Method and path of every request."""
+        return self._server.lines
 
     @contextmanager
     def running(self) -> Iterator[StandIn]:
         """Serve on a free port of this machine."""
-        stand_in = self
-
-        class Handler(_Handler):
-            service = stand_in
-
-        server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        server.daemon_threads = True
-        self.host = f"http://127.0.0.1:{server.server_address[1]}"
-        thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
-        thread.start()
-        try:
+        with self._server.running():
             yield self
-        finally:
-            server.shutdown()
-            server.server_close()
-            thread.join()
 
     # --- the service
 
     def execute(self, body: Mapping[str, Any]) -> Execution:
-        """Take a statement and run it. Raises _HttpError for what the service does not take."""
+        """Take a statement and run it. Raises HttpError for what the service does not take."""
         _check_body(body)
         with self._lock:
             execution = Execution(
@@ -217,129 +221,65 @@ class StandIn:
         content: bytes = sink.getvalue().to_pybytes()
         return content
 
-
-class _HttpError(Exception):
-    """What the service does not take."""
-
-    def __init__(self, status: int, code: str, message: str, **headers: str) -> None:
-        super().__init__(message)
-        self.status = status
-        self.body = {"error_code": code, "message": message}
-        self.headers = headers
-
-
-class _Handler(BaseHTTPRequestHandler):
-    service: StandIn
-    protocol_version = "HTTP/1.1"
-
-    def do_GET(self) -> None:
-        self._answer(self._get)
-
-    def do_POST(self) -> None:
-        self._answer(self._post)
-
-    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 (the name of the parent)
-        """Quiet."""
-
-    def _answer(self, method: Callable[[], bytes | dict[str, Any]]) -> None:
-        self.service.requests.append(f"{self.command} {self.path}")
-        try:
-            found = method()
-        except _HttpError as answer:
-            self._send(answer.status, json.dumps(answer.body).encode(), answer.headers)
-        except _ConnectionLostError:
-            self.close_connection = True
-        else:
-            content = found if isinstance(found, bytes) else json.dumps(found).encode()
-            self._send(200, content, {})
-
-    def _send(self, status: int, content: bytes, headers: Mapping[str, str]) -> None:
-        self.send_response(status)
-        for name, value in headers.items():
-            self.send_header(name.replace("_", "-"), value)
-        self.send_header("Content-Length", str(len(content)))
-        self.end_headers()
-        self.wfile.write(content)
-
     # --- routes
 
-    def _get(self) -> bytes | dict[str, Any]:
-        if found := re.fullmatch(r"/storage/([\w-]+)/(\d+)\?secret=s3cr3t\d+", self.path):
-            return self._storage(found[1], int(found[2]))
-        self._authorized()
-        if found := re.fullmatch(r"/api/2.0/sql/statements/([\w-]+)", self.path):
-            self._strike(self.service.faults.polls)
-            return self.service.look(self._execution(found[1]))
-        if found := re.fullmatch(
-            r"/api/2.0/sql/statements/([\w-]+)/result/chunks/(\d+)", self.path
-        ):
-            return self.service.chunk(self._execution(found[1]), int(found[2]))
-        raise _HttpError(404, "ENDPOINT_NOT_FOUND", f"no API at {self.path}")
+    def answer(self, request: Request) -> Answer:
+        """One request."""
+        if found := re.fullmatch(r"/storage/([\w-]+)/(\d+)", request.path):
+            return Answer(self._storage(request, found[1], int(found[2])))
+        request.check_token()
+        return Answer.of_json(self._api(request))
 
-    def _post(self) -> dict[str, Any]:
-        length = int(self.headers.get("Content-Length") or 0)
-        body = json.loads(self.rfile.read(length) or b"{}")
-        self._authorized()
-        if self.path == "/api/2.0/sql/statements":
-            return self._execute(body)
-        if found := re.fullmatch(r"/api/2.0/sql/statements/([\w-]+)/cancel", self.path):
+    def _api(self, request: Request) -> dict[str, Any]:
+        root = r"/api/2.0/sql/statements"
+        if request.line == f"POST {root}":
+            return self._execute(request.json())
+        if found := re.fullmatch(rf"GET {root}/([\w-]+)", request.line):
+            self._strike(self.faults.polls)
+            return self.look(self._execution(found[1]))
+        if found := re.fullmatch(rf"GET {root}/([\w-]+)/result/chunks/(\d+)", request.line):
+            return self.chunk(self._execution(found[1]), int(found[2]))
+        if found := re.fullmatch(rf"POST {root}/([\w-]+)/cancel", request.line):
             execution = self._execution(found[1])
-            if not self.service.faults.deaf_to_cancel:
-                self.service.cancelled.append(execution.id)
+            if not self.faults.deaf_to_cancel:
+                self.cancelled.append(execution.id)
             return {}
-        raise _HttpError(404, "ENDPOINT_NOT_FOUND", f"no API at {self.path}")
+        raise HttpError(404, "ENDPOINT_NOT_FOUND", f"no API at {request.line}")
 
     def _execute(self, body: Mapping[str, Any]) -> dict[str, Any]:
-        fault = self._strike(self.service.faults.posts)
-        execution = self.service.execute(body)
+        fault = self._strike(self.faults.posts)
+        execution = self.execute(body)
         if fault == "lost":
-            raise _ConnectionLostError
-        return self.service.look(execution)
+            raise ConnectionLostError
+        return self.look(execution)
 
-    def _storage(self, statement_id: str, index: int) -> bytes:
-        if self.headers.get("Authorization"):
-            raise _HttpError(400, "InvalidRequest", "two ways of authentication")
-        if self.headers.get("x-amz-key") != "needed":
-            raise _HttpError(400, "InvalidRequest", "a header is missing")
-        if self.service.faults.links and self.service.faults.links.pop(0) == "403":
-            self.service.expired.add(self.path)
-        if self.path in self.service.expired:
-            raise _HttpError(403, "AccessDenied", "the address has expired")
-        return self.service.stored(statement_id, index)
-
-    def _authorized(self) -> None:
-        if self.path.startswith("/api/") and self.headers.get("Authorization") != f"Bearer {TOKEN}":
-            raise _HttpError(401, "UNAUTHENTICATED", "no valid token")
+    def _storage(self, request: Request, statement_id: str, index: int) -> bytes:
+        address = f"{request.path}?{request.query.get('secret')}"
+        if request.headers.get("Authorization"):
+            raise HttpError(400, "InvalidRequest", "two ways of authentication")
+        if request.headers.get("x-amz-key") != "needed":
+            raise HttpError(400, "InvalidRequest", "a header is missing")
+        if self.faults.links and self.faults.links.pop(0) == "403":
+            self.expired.add(address)
+        if address in self.expired or not request.query.get("secret", "").startswith("s3cr3t"):
+            raise HttpError(403, "AccessDenied", "the address has expired")
+        return self.stored(statement_id, index)
 
     def _execution(self, statement_id: str) -> Execution:
-        for execution in self.service.executions:
+        for execution in self.executions:
             if execution.id == statement_id:
                 return execution
-        raise _HttpError(404, "NOT_FOUND", f"The statement {statement_id} was not found.")
+        raise HttpError(404, "NOT_FOUND", f"The statement {statement_id} was not found.")
 
     def _strike(self, faults: list[str]) -> str:
-        fault = faults.pop(0) if faults else ""
-        match fault:
-            case "429":
-                raise _HttpError(429, "RESOURCE_EXHAUSTED", "slow down", Retry_After="0")
-            case "503":
-                raise _HttpError(503, "TEMPORARILY_UNAVAILABLE", "not now", Retry_After="0")
-            case "403":
-                raise _HttpError(403, "PERMISSION_DENIED", "you may not")
-            case "unreached":
-                raise _ConnectionLostError
-        return fault
-
-
-class _ConnectionLostError(Exception):
-    """The connection breaks without an answer."""
+        return strike(faults.pop(0) if faults else "", retry_after="0")
 
 
 # --- what the documentation says of requests and answers ------------------------------------------
 
 
-def _invalid(message: str) -> _HttpError:
-    return _HttpError(400, "INVALID_PARAMETER_VALUE", message)
+def _invalid(message: str) -> HttpError:
+    return HttpError(400, "INVALID_PARAMETER_VALUE", message)
 
 
 def _check_body(body: Mapping[str, Any]) -> None:
@@ -347,7 +287,7 @@ def _check_body(body: Mapping[str, Any]) -> None:
         if name not in _FIELDS or not isinstance(value, _FIELDS[name]):
             raise _invalid(f"field {name} is unknown or of a wrong type")
     if body.get("warehouse_id") != WAREHOUSE:
-        raise _HttpError(404, "RESOURCE_DOES_NOT_EXIST", f"no warehouse {body.get('warehouse_id')}")
+        raise HttpError(404, "RESOURCE_DOES_NOT_EXIST", f"no warehouse {body.get('warehouse_id')}")
     if len(body["statement"].encode()) > _MOST_TEXT:
         raise _invalid("the statement is longer than 16 MiB")
     if not re.fullmatch(r"0s|([5-9]|[1-4]\d|50)s", body.get("wait_timeout", "10s")):

@@ -1,4 +1,4 @@
-"""One contract for every `ports.JobsApi`: the shipped fake and the embedded workspace alike."""
+"""One contract for every `ports.JobsApi`: fake, embedded workspace, and Databricks alike."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any, TextIO
 
 import pytest
+from contract.jobs_stand_in import Workspace
+from contract.stand_in_server import TOKEN
 
 from lakeflow_meta.errors import BackendError, NotFoundError
 from lakeflow_meta.ports import JobsApi, RunState
@@ -262,3 +264,18 @@ class TestLocalWorkspace(JobsApiContract):
             own_task=do_nothing,
         ) as workspace:
             yield workspace
+
+
+class TestDatabricksJobs(JobsApiContract):
+    """The real SDK over HTTP; settings read back without what the service fills in."""
+
+    @pytest.fixture(params=[400, 404], ids=["gone-is-400", "gone-is-404"])
+    def api(self, request: pytest.FixtureRequest) -> Iterator[JobsApi]:
+        from databricks.sdk import WorkspaceClient
+
+        from lakeflow_meta.backends.databricks_jobs import DatabricksJobs
+
+        stand_in = Workspace(defaults=False, missing_status=request.param, page_limit=2)
+        with stand_in.running() as workspace:
+            client = WorkspaceClient(host=workspace.host, token=TOKEN)
+            yield DatabricksJobs(client, writes_per_second=1000)

@@ -1,4 +1,4 @@
-"""One contract for every `ports.QueriesApi`: the shipped fake and the embedded workspace alike."""
+"""One contract for every `ports.QueriesApi`: fake, embedded workspace, and Databricks alike."""
 
 from __future__ import annotations
 
@@ -7,9 +7,11 @@ from pathlib import Path
 from typing import TextIO
 
 import pytest
+from contract.jobs_stand_in import Workspace
+from contract.stand_in_server import TOKEN
 
 from lakeflow_meta.backends.local.jobs.workspace import LocalWorkspace
-from lakeflow_meta.errors import NotFoundError
+from lakeflow_meta.errors import ConflictError, NotFoundError
 from lakeflow_meta.ports import QueriesApi, SavedQuery
 from lakeflow_meta.testing.fake_queries import FakeQueries
 
@@ -19,6 +21,8 @@ def do_nothing(parameters: list[str], output: TextIO) -> None:
 
 
 class QueriesApiContract:
+    keeps_names_apart = True
+
     def test_a_query_reads_back_as_it_was_saved(self, api: QueriesApi) -> None:
         text = "SELECT 'ü;''' -- x\n"
         query_id = api.create_query("näme", text, "w1")
@@ -26,10 +30,18 @@ class QueriesApiContract:
         assert api.get_query(query_id) == expected
         assert api.list_queries() == [expected]
 
-    def test_queries_of_one_name_are_two_queries(self, api: QueriesApi) -> None:
-        ids = {api.create_query("a", "SELECT 1"), api.create_query("a", "SELECT 1")}
-        assert {query.query_id for query in api.list_queries()} == ids
-        assert len(ids) == 2
+    def test_a_name_that_is_taken_never_changes_the_query_that_has_it(
+        self, api: QueriesApi
+    ) -> None:
+        first = api.create_query("a", "SELECT 1")
+        if self.keeps_names_apart:
+            with pytest.raises(ConflictError):
+                api.create_query("a", "SELECT 2")
+            api.trash_query(first)
+            assert api.create_query("a", "SELECT 2") != first
+        else:
+            assert api.create_query("a", "SELECT 2") != first
+            assert api.get_query(first).query_text == "SELECT 1"
 
     def test_an_update_changes_only_what_is_given(self, api: QueriesApi) -> None:
         query_id = api.create_query("a", "SELECT 1", "w1")
@@ -58,6 +70,8 @@ class TestFakeQueries(QueriesApiContract):
 
 
 class TestLocalWorkspace(QueriesApiContract):
+    keeps_names_apart = False
+
     @pytest.fixture
     def api(self, tmp_path: Path) -> Iterator[QueriesApi]:
         with LocalWorkspace(
@@ -67,3 +81,15 @@ class TestLocalWorkspace(QueriesApiContract):
             own_task=do_nothing,
         ) as workspace:
             yield workspace
+
+
+class TestDatabricksQueries(QueriesApiContract):
+    @pytest.fixture
+    def api(self) -> Iterator[QueriesApi]:
+        from databricks.sdk import WorkspaceClient
+
+        from lakeflow_meta.backends.databricks_queries import DatabricksQueries
+
+        with Workspace(page_limit=1).running() as workspace:
+            client = WorkspaceClient(host=workspace.host, token=TOKEN)
+            yield DatabricksQueries(client, writes_per_second=1000)

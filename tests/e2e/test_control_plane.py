@@ -193,7 +193,9 @@ def test_the_schema_of_the_yaml_knows_the_words_of_the_example(flights: Cli) -> 
 def test_settings_say_where_they_come_from(flights: Cli) -> None:
     found = flights.json("config")
     assert found["catalogs"] == {"value": ["nyc"], "origin": "conf/default.yml"}
-    assert found["target"]["origin"] == "command line"
+    assert found["target"] == {"value": "local", "origin": "default"}
+    given = flights.json("--target", "local", "config")["target"]
+    assert given == {"value": "local", "origin": "command line"}
     flights.write("conf/local.yml", "backend: local\nmax_paralel_tasks: 2\n")
     done = flights.run("plan")
     assert done.returncode == 2

@@ -19,6 +19,7 @@ from lakeflow_meta import (
     RunFailedError,
     SpecError,
 )
+from lakeflow_meta.backends.deltars import DeltaRsStore
 from lakeflow_meta.testing import FixedClock
 from lakeflow_meta.testing.fake_store import FakeStore
 
@@ -223,3 +224,23 @@ def test_public_names_are_listed_and_there() -> None:
         assert getattr(lakeflow_meta, name) is not None
     with pytest.raises(AttributeError, match="no attribute 'Nothing'"):
         _ = lakeflow_meta.Nothing
+
+
+def test_history_is_kept_for_as_long_as_the_settings_say(project: Path) -> None:
+    (project / "conf").mkdir()
+    (project / "conf" / "default.yml").write_text("history_days: 7\n")
+    manager = MetadataManager(CONTROL)
+    manager.ensure_exists()
+    log = project / ".lakeflow/warehouse/main/lakeflow/etl_control/_delta_log"
+    assert "interval 168 hours" in (log / "00000000000000000000.json").read_text()
+
+
+def test_upkeep_keeps_the_version_that_the_change_detector_compares_with() -> None:
+    manager = MetadataManager(CONTROL)
+    manager.load_yaml("metadata")
+    JobOrchestrator(CONTROL).create_or_update_jobs()
+    app = manager.app
+    version = app.store.version(app.tables.sources)
+    store = app.target.store
+    assert isinstance(store, DeltaRsStore)
+    assert list(store.upkeep.pinned(app.tables.sources)) == [version]
