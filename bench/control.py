@@ -1,10 +1,13 @@
 """How fast the control plane is at scale. Prints a table a part, to be read against its bars.
 
-    python bench/control.py [changes] [year] [--rows 100000] [--commits 20000]
+    python bench/control.py [yaml] [peer] [changes] [year] [--sources 10000] [--rows 100000]
+                            [--commits 20000] [--peer-python PYTHON] [--peer-jars FOLDER]
 
-``changes``: the change detector over 100,000 sources. ``year``: control tables after a year of
-small commits, simulated by writing log files in the form of delta-rs, before and after one round
-of upkeep, and the time of real commits with and without upkeep.
+``yaml``: 10,000 sources of one file read, loaded, changed and planned, against the floor of the
+YAML parser. ``peer``: lakeflow-jobs-meta 0.2.0 with 200 tasks, in the environment of
+``--peer-python``. ``changes``: the change detector over 100,000 sources. ``year``: control tables
+after a year of small commits, simulated by writing log files in the form of delta-rs, before and
+after one round of upkeep, and the time of real commits with and without upkeep.
 """
 
 from __future__ import annotations
@@ -20,6 +23,8 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
+
+from control_yaml import bench_peer, bench_yaml
 
 from lakeflow_meta.backends.deltars import DeltaRsStore
 from lakeflow_meta.backends.deltars_maintenance import Maintenance
@@ -188,12 +193,21 @@ def bench_real_commits(folder: Path, commits: int) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("parts", nargs="*", default=["changes", "year"])
+    parser.add_argument("parts", nargs="*", default=["yaml", "peer", "changes", "year"])
+    parser.add_argument("--sources", type=int, default=10_000)
+    parser.add_argument("--runs", type=int, default=5, help="turns of floor and ours")
+    parser.add_argument("--peer-python", help="interpreter with lakeflow-jobs-meta and delta-spark")
+    parser.add_argument("--peer-jars", help="folder of the Delta jars, to fetch none")
     parser.add_argument("--rows", type=int, default=100_000)
     parser.add_argument("--commits", type=int, default=20_000)
     parser.add_argument("--real-commits", type=int, default=400)
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
+        if "yaml" in arguments.parts:
+            bench_yaml(Path(folder) / "yaml", arguments.sources, arguments.runs)
+        if "peer" in arguments.parts:
+            peer = arguments.peer_python, arguments.peer_jars
+            bench_peer(Path(folder) / "peer", *peer, count=200)
         if "changes" in arguments.parts:
             bench_changes(Path(folder) / "changes", arguments.rows)
         if "year" in arguments.parts:

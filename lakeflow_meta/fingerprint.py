@@ -12,15 +12,17 @@ from typing import Any
 
 RECIPE = "1"
 
+_ENCODER = json.JSONEncoder(
+    sort_keys=True, ensure_ascii=False, separators=(",", ":"), allow_nan=False
+)
+
 
 def canonical_json(value: Any) -> str:
     """JSON with sorted keys, no spaces, unicode kept. Equal values give equal text.
 
     Raises TypeError for values that JSON cannot hold, ValueError for NaN and infinities.
     """
-    return json.dumps(
-        value, sort_keys=True, ensure_ascii=False, separators=(",", ":"), allow_nan=False
-    )
+    return _ENCODER.encode(value)
 
 
 def fingerprint(value: Any) -> str:

@@ -17,11 +17,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
-import yaml
-
-from lakeflow_meta.control.export import PlainDumper, escaped
+from lakeflow_meta.control.export import escaped
 from lakeflow_meta.control.jobs_dialect_tasks import INLINE_SQL_MARK
 from lakeflow_meta.control.rows import Module
+from lakeflow_meta.control.yaml_text import yaml_text
 from lakeflow_meta.errors import Problem, SpecError
 from lakeflow_meta.fingerprint import content_hash
 from lakeflow_meta.jobs.job_settings import (
@@ -57,9 +56,7 @@ def export_bundle(modules: Iterable[Module], *, context: JobContext) -> str:
     if variables:
         document["variables"] = variables
     document["resources"] = {"jobs": jobs}
-    return _HEADER + yaml.dump(
-        document, Dumper=PlainDumper, sort_keys=False, allow_unicode=True, width=100
-    )
+    return _HEADER + yaml_text(document)
 
 
 def query_name(control_table: str, module_name: str, task_key: str) -> str:

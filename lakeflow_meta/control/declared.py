@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Annotated, Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -15,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from lakeflow_meta.control.jobs_dialect import BUNDLE_ROOTS, JOB_ROOTS, read_jobs, variable_values
 from lakeflow_meta.control.rows import Module, Row, Source, module_row, source_row
 from lakeflow_meta.control.yaml_nodes import Document, declared_variables, read_document
-from lakeflow_meta.errors import Problem
+from lakeflow_meta.errors import ConfigError, Problem
 from lakeflow_meta.findings import Finding, Path, did_you_mean, validation_findings
 from lakeflow_meta.ingest.source import check_file_source, is_file_source
 from lakeflow_meta.jobs.job_settings import JobContext, check_module
@@ -35,7 +36,7 @@ class SourceSpec(_Strict):
     source_id: Name
     description: str = ""
     source_type: str = "unknown"
-    execution_order: int | None = None
+    execution_order: Annotated[int, Field(ge=-(2**31), lt=2**31)] | None = None
     source_config: dict[str, Any] = {}
     target_config: dict[str, Any] = {}
     transformation_config: dict[str, Any] = {}
@@ -120,6 +121,13 @@ class _Place:
         return f"{at.file}:{at.line}"
 
 
+@dataclass(frozen=True, slots=True)
+class _DeclaredModule:
+    place: _Place
+    spec: ModuleSpec
+    sources: tuple[Source, ...]
+
+
 @dataclass(slots=True)
 class _Reader:
     """Collects rows and problems over all files."""
@@ -128,7 +136,7 @@ class _Reader:
     file_exists: FileExists
     problems: list[Problem] = field(default_factory=list)
     places: dict[tuple[str, str], _Place] = field(default_factory=dict)
-    modules: list[tuple[_Place, ModuleSpec]] = field(default_factory=list)
+    modules: list[_DeclaredModule] = field(default_factory=list)
     tables: list[tuple[_Place, TableSpec]] = field(default_factory=list)
     scripts: dict[str, str] = field(default_factory=dict)
 
@@ -139,6 +147,12 @@ class _Reader:
             message = f"{kind} {name!r} is already declared at {earlier}"
             self.problems.append(place.problem(Finding((), message, "keep one")))
         return earlier is place
+
+    def add_module(self, place: _Place, spec: ModuleSpec) -> None:
+        """Keep the module, unless its name is taken."""
+        if self.once("module", spec.module_name, place):
+            sources = tuple(_source(spec.module_name, source) for source in spec.sources)
+            self.modules.append(_DeclaredModule(place, spec, sources))
 
 
 def read_declared(
@@ -154,7 +168,7 @@ def read_declared(
     ``variables`` win over the ``variables:`` of the files. ``file_exists`` answers for the files
     that tasks name (SQL files, notebooks).
     """
-    reader = _Reader(context, file_exists)
+    reader = _Reader(context, cache(file_exists))
     defaults: dict[str, Any] = {}
     for file, text in texts.items():
         defaults.update(variable_values(declared_variables(file, text)))
@@ -164,8 +178,8 @@ def read_declared(
     scripts = _read_scripts(reader, script_texts)
     _check_modules(reader, {script.target for script in scripts})
     return Declared(
-        sources=tuple(row for _, spec in reader.modules for row in _source_rows(spec)),
-        modules=tuple(_module_row(spec) for _, spec in reader.modules),
+        sources=tuple(row for module in reader.modules for row in _source_rows(module)),
+        modules=tuple(_module_row(module.spec) for module in reader.modules),
         tables=tuple(spec.row() for _, spec in reader.tables),
         ddl_scripts=tuple({**script.row(), "is_active": None} for script in scripts),
         problems=tuple(sorted(set(reader.problems))),
@@ -183,8 +197,7 @@ def _read_file(reader: _Reader, document: Document) -> None:
         return
     _read_root(reader, document, value)
     for place, module in _read_list(reader, document, "modules", ModuleSpec):
-        if reader.once("module", module.module_name, place):
-            reader.modules.append((place, module))
+        reader.add_module(place, module)
     _read_jobs(reader, document)
     for place, table in _read_list(reader, document, "tables", TableSpec):
         if reader.once("table", table.full_name, place):
@@ -238,7 +251,7 @@ def _note_name(reader: _Reader, item: Any, place: _Place) -> None:
 
 def _read_jobs(reader: _Reader, document: Document) -> None:
     """Jobs in the dialects of others: modules by another name, in the same house."""
-    jobs, findings = read_jobs(document.value, document.root)
+    jobs, findings = read_jobs(document)
     reader.problems += [document.problem(finding) for finding in findings]
     for job in jobs:
         place = _Place(document, job.path, job.locate)
@@ -249,8 +262,7 @@ def _read_jobs(reader: _Reader, document: Document) -> None:
             reader.problems += [place.problem(finding) for finding in found]
             _note_name(reader, job.module, place)
             continue
-        if reader.once("module", module.module_name, place):
-            reader.modules.append((place, module))
+        reader.add_module(place, module)
 
 
 def _file_source_findings(item: Any) -> Iterable[Finding]:
@@ -292,14 +304,18 @@ def _check_modules(reader: _Reader, targets: set[str]) -> None:
         if table.module and ("module", table.module.lower()) not in reader.places:
             message = f"module {table.module!r} is not declared"
             reader.problems.append(place.problem(Finding(("module",), message)))
-    for place, spec in reader.modules:
-        found = list(_module_findings(reader, spec, tables_by_module, targets))
-        reader.problems += [place.problem(finding) for finding in found]
+    for declared in reader.modules:
+        found = list(_module_findings(reader, declared, tables_by_module, targets))
+        reader.problems += [declared.place.problem(finding) for finding in found]
 
 
 def _module_findings(
-    reader: _Reader, spec: ModuleSpec, tables: Mapping[str, Sequence[str]], targets: set[str]
+    reader: _Reader,
+    declared: _DeclaredModule,
+    tables: Mapping[str, Sequence[str]],
+    targets: set[str],
 ) -> Iterable[Finding]:
+    spec = declared.spec
     for i, target in enumerate(spec.ddl_targets or ()):
         if target not in targets:
             hint = did_you_mean(target, targets) if targets else "add ddl_scripts/<target>/…"
@@ -309,7 +325,7 @@ def _module_findings(
         spec.job_config,
         spec.description,
         tuple(spec.ddl_targets or ()),
-        sources=tuple(_source(spec.module_name, source) for source in spec.sources),
+        sources=declared.sources,
         tables=tuple(sorted(tables.get(spec.module_name, ()))),
     )
     yield from check_module(module, context=reader.context)
@@ -332,10 +348,15 @@ def _missing_files(source: Source, file_exists: FileExists) -> Iterable[Finding]
             continue
         for name in _FILE_KEYS:
             path = keys.get(name)
-            if isinstance(path, str) and path and not file_exists(path):
-                hint = "paths are relative to the project, where .lakeflow is"
-                where = ("transformation_config", *prefix, name)
-                yield Finding(where, f"there is no file {path}", hint)
+            where = ("transformation_config", *prefix, name)
+            try:
+                if isinstance(path, str) and path and not file_exists(path):
+                    hint = "paths are relative to the project, where .lakeflow is"
+                    yield Finding(where, f"there is no file {path}", hint)
+            except ConfigError as error:
+                yield Finding(where, str(error))
+            except OSError as error:
+                yield Finding(where, f"{path} cannot be looked at: {error.strerror}")
 
 
 def _source(module_name: str, spec: SourceSpec) -> Source:
@@ -351,9 +372,9 @@ def _source(module_name: str, spec: SourceSpec) -> Source:
     )
 
 
-def _source_rows(spec: ModuleSpec) -> Iterable[Row]:
-    for source in spec.sources:
-        yield {**source_row(_source(spec.module_name, source)), "is_active": source.is_active}
+def _source_rows(module: _DeclaredModule) -> Iterable[Row]:
+    for source, spec in zip(module.sources, module.spec.sources, strict=True):
+        yield {**source_row(source), "is_active": spec.is_active}
 
 
 def _module_row(spec: ModuleSpec) -> Row:

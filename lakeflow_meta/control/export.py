@@ -6,35 +6,9 @@ import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-import yaml
+from lakeflow_meta.control.yaml_text import yaml_text
 
 _HEADER = "# Exported from the control tables. Load it with `lakeflow-meta sync FILE`.\n"
-
-
-class PlainDumper(yaml.SafeDumper):
-    """Plain YAML: block text for many lines, no anchors, lists indented."""
-
-    def ignore_aliases(self, data: Any) -> bool:  # noqa: ARG002 (the signature of PyYAML)
-        return True
-
-    def increase_indent(self, flow: bool = False, indentless: bool = False) -> Any:  # noqa: ARG002
-        return super().increase_indent(flow, False)
-
-
-_LINE_BREAKS = frozenset("\r\x85\u2028\u2029\ufeff")
-"""YAML reads these as line breaks or drops them, unless they are escaped."""
-
-
-def _text(dumper: yaml.SafeDumper, value: str) -> yaml.Node:
-    style = None
-    if not _LINE_BREAKS.isdisjoint(value):
-        style = '"'
-    elif "\n" in value and not any(line.endswith((" ", "\t")) for line in value.split("\n")):
-        style = "|"
-    return dumper.represent_scalar("tag:yaml.org,2002:str", value, style=style)
-
-
-PlainDumper.add_representer(str, _text)
 
 
 def export_yaml(
@@ -57,10 +31,7 @@ def export_yaml(
         document["tables"] = [_table(row) for row in found]
     if found := sorted(scripts, key=lambda row: str(row["script_id"])):
         document["ddl_scripts"] = [_script(row) for row in found]
-    body = yaml.dump(
-        escaped(document), Dumper=PlainDumper, sort_keys=False, allow_unicode=True, width=100
-    )
-    return _HEADER + body
+    return _HEADER + yaml_text(escaped(document))
 
 
 def _module(

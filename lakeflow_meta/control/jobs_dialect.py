@@ -25,6 +25,7 @@ from lakeflow_meta.control.jobs_dialect_tasks import (
     goes_to_extra,
     with_notification_settings,
 )
+from lakeflow_meta.control.yaml_nodes import Document
 from lakeflow_meta.findings import Finding, Path, did_you_mean
 
 JOB_ROOTS = ("jobs", "resources", "bundle")
@@ -87,14 +88,10 @@ def _locate_in_task(task: FlatTask, path: Path) -> Path:
             return path
 
 
-def read_jobs(
-    value: Mapping[str, Any], root: yaml.Node | None = None
-) -> tuple[list[TranslatedJob], list[Finding]]:
-    """The jobs of one document, and what is wrong with them (paths in the document).
-
-    ``root`` is the document's node tree: with it, a key with a variable in it is found again.
-    """
-    reader = _Reader(root)
+def read_jobs(document: Document) -> tuple[list[TranslatedJob], list[Finding]]:
+    """The jobs of one document, and what is wrong with them (paths in the document)."""
+    reader = _Reader(document)
+    value = document.value
     if "jobs" in value:
         reader.read_jobs(value["jobs"])
     if "resources" in value:
@@ -119,7 +116,7 @@ def _variable_value(value: Any) -> Any:
 
 @dataclass(slots=True)
 class _Reader:
-    root: yaml.Node | None
+    document: Document
     jobs: list[TranslatedJob] = field(default_factory=list)
     findings: list[Finding] = field(default_factory=list)
 
@@ -139,7 +136,7 @@ class _Reader:
             self._add(
                 (*at, str(key)), f"resources.{key} is not read", "of a bundle only jobs are read"
             )
-        for path, reference in _bundle_references(_node_at(self.root, at), at):
+        for path, reference in _bundle_references(self.document, at):
             hint = "name a variable of your own: ${var.name}"
             self._add(path, f"{reference} is known to bundles only", hint)
         if "jobs" in value:
@@ -149,9 +146,9 @@ class _Reader:
         if not isinstance(value, dict):
             self._add(at, "jobs is neither a mapping nor a list", "write the jobs by their names")
             return
-        written = _written_keys(_node_at(self.root, at), value)
         for name, job in value.items():
-            self._read_job(name, job, (*at, str(written.get(name, name))), keys)
+            written = self.document.written_keys.get((*at, name), name)
+            self._read_job(name, job, (*at, written), keys)
 
     def _read_listed(self, job: Any, at: Path) -> None:
         name = job.get("job_name") if isinstance(job, dict) else None
@@ -255,24 +252,25 @@ def _node_at(root: yaml.Node | None, path: Path) -> yaml.Node | None:
     return node
 
 
-def _written_keys(node: yaml.Node | None, value: Mapping[str, Any]) -> dict[str, str]:
-    """The keys of a mapping as they are written, by what they became: ``etl_${var.env}``."""
-    if not isinstance(node, yaml.MappingNode) or len(node.value) != len(value):
-        return {}
-    return {key: str(written.value) for key, (written, _) in zip(value, node.value, strict=True)}
-
-
-def _bundle_references(node: yaml.Node | None, at: Path) -> Iterator[tuple[Path, str]]:
-    """References that only a bundle can resolve. ``$${`` is an escape, there and here.
+def _bundle_references(document: Document, at: Path) -> Iterator[tuple[Path, str]]:
+    """References below ``at`` that only a bundle can resolve. ``$${`` is an escape, there and here.
 
     https://github.com/databricks/cli/pull/6484
     """
+    if _BUNDLE_REFERENCE.search(document.text):
+        yield from _references(_node_at(document.root, at), at, set())
+
+
+def _references(node: yaml.Node | None, at: Path, seen: set[int]) -> Iterator[tuple[Path, str]]:
+    """Each node once, however many aliases it has."""
+    if node is None or id(node) in seen:
+        return
+    seen.add(id(node))
     if isinstance(node, yaml.ScalarNode):
-        if "${" in node.value:
-            yield from ((at, match[0]) for match in _BUNDLE_REFERENCE.finditer(node.value))
+        yield from ((at, match[0]) for match in _BUNDLE_REFERENCE.finditer(node.value))
     elif isinstance(node, yaml.SequenceNode):
         for position, item in enumerate(node.value):
-            yield from _bundle_references(item, (*at, position))
+            yield from _references(item, (*at, position), seen)
     elif isinstance(node, yaml.MappingNode):
         for key, value in node.value:
-            yield from _bundle_references(value, (*at, key.value))
+            yield from _references(value, (*at, key.value), seen)

@@ -101,6 +101,8 @@ _READER_OPTIONS = """
 """
 """Reader options of Spark 4.1 (docs: Data Sources) and of Databricks' file readers."""
 
+_KNOWN_OPTIONS = {option.lower(): option for option in _READER_OPTIONS.split()}
+
 OptionValue = str | bool | int | float
 
 
@@ -284,13 +286,14 @@ def _refuse_unbuilt(value: Any, unbuilt: Mapping[str, str]) -> None:
 
 def _check_option(name: str) -> None:
     """Spark ignores option names that it does not know, so a typo is found here."""
-    known = {option.lower(): option for option in _READER_OPTIONS.split()}
     lower = name.lower()
     if lower in _REFUSED_OPTIONS:
         raise ValueError(f"options.{name} is refused: {_REFUSED_OPTIONS[lower]}")
-    near = [] if lower in known else get_close_matches(lower, known, n=1, cutoff=0.8)
+    if lower in _KNOWN_OPTIONS:
+        return
+    near = get_close_matches(lower, _KNOWN_OPTIONS, n=1, cutoff=0.8)
     if near:
-        raise ValueError(f"unknown reader option {name!r}; did you mean {known[near[0]]}?")
+        raise ValueError(f"unknown reader option {name!r}; did you mean {_KNOWN_OPTIONS[near[0]]}?")
 
 
 def _format_of(name: str) -> FileFormat | None:

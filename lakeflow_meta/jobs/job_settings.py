@@ -8,7 +8,6 @@ https://docs.databricks.com/api/workspace/jobs/create
 
 from __future__ import annotations
 
-import copy
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -20,18 +19,17 @@ from lakeflow_meta.control.rows import Module
 from lakeflow_meta.errors import Problem, SpecError
 from lakeflow_meta.findings import Finding, Path, did_you_mean, path_text
 from lakeflow_meta.jobs.job_config import JobConfig
+from lakeflow_meta.jobs.job_context import (
+    DEPLOY_FIRST,
+    PACKAGE_KEY,
+    JobContext,
+    JsonDict,
+    package_task,
+)
 from lakeflow_meta.jobs.ownership import MAX_TAGS, RESERVED_PREFIX, ownership_tags
 from lakeflow_meta.jobs.specs import body, spec_findings
 from lakeflow_meta.jobs.task_order import cycles, waiting_for
-from lakeflow_meta.jobs.tasks import (
-    InlineQuery,
-    JobContext,
-    JsonDict,
-    ReadTask,
-    merged_extra,
-    package_task,
-    read_task,
-)
+from lakeflow_meta.jobs.tasks import InlineQuery, ReadTask, merged_extra, read_task
 
 __all__ = ["InlineQuery", "JobContext", "JobDefinition", "build_job", "check_module"]
 
@@ -59,14 +57,24 @@ class JobDefinition:
 
     def with_queries(self, query_ids: Mapping[str, str]) -> JobDefinition:
         """The same job with the ids of saved queries, by task key."""
-        settings = copy.deepcopy(dict(self.settings))
-        inline = {query.task_key: query for query in self.queries}
-        for task in settings["tasks"]:
-            query = inline.get(task["task_key"])
-            if query is not None and query.task_key in query_ids:
-                holder = task["for_each_task"]["task"] if query.inside_loop else task
-                holder["sql_task"]["query"]["query_id"] = query_ids[query.task_key]
-        return replace(self, settings=settings)
+        loops = {q.task_key: q.inside_loop for q in self.queries if q.task_key in query_ids}
+        if not loops:
+            return self
+        tasks = list(self.settings["tasks"])
+        for position, task in enumerate(tasks):
+            key = task["task_key"]
+            if key in loops:
+                tasks[position] = _with_query(task, query_ids[key], inside_loop=loops[key])
+        return replace(self, settings={**self.settings, "tasks": tasks})
+
+
+def _with_query(task: JsonDict, query_id: str, *, inside_loop: bool) -> JsonDict:
+    if inside_loop:
+        loop = task["for_each_task"]
+        inner = _with_query(loop["task"], query_id, inside_loop=False)
+        return {**task, "for_each_task": {**loop, "task": inner}}
+    sql = task["sql_task"]
+    return {**task, "sql_task": {**sql, "query": {**sql["query"], "query_id": query_id}}}
 
 
 @dataclass(slots=True)
@@ -101,6 +109,7 @@ def build_job(module: Module, context: JobContext) -> JobDefinition:
     tasks = _tasks(draft)
     if tasks:
         settings["tasks"] = tasks
+        _add_package_compute(settings, context)
     settings, _ = merged_extra(settings, config.extra)
     return JobDefinition(
         module.module_name,
@@ -160,6 +169,7 @@ def _read_config(draft: _Draft) -> None:
         draft.add(("job_config", "tags"), f"{count} tags; {MAX_TAGS - own} are possible")
     for keyed, key in (("parameters", "name"), *_KEYED):
         _check_unique(draft, keyed, key)
+    _check_package(draft)
     for clash in merged_extra({**fields, "tasks": []}, config.extra)[1]:
         at = ("job_config", "extra", *clash)
         draft.add(at, f"{clash[-1]} is already set by its own key", "write it once")
@@ -173,6 +183,16 @@ def _check_unique(draft: _Draft, keyed: str, key: str) -> None:
     for name, count in Counter(getattr(entry, key) for entry in entries).items():
         if count > 1:
             draft.add(("job_config", keyed), f"{key} {name!r} is written {count} times", "keep one")
+
+
+def _check_package(draft: _Draft) -> None:
+    """The key of what carries this package is ours; our first tasks need it on the platform."""
+    for keyed, key in _KEYED:
+        if any(getattr(e, key) == PACKAGE_KEY for e in getattr(draft.config, keyed) or ()):
+            text = f"{key} {PACKAGE_KEY!r} is that of this package's own tasks"
+            draft.add(("job_config", keyed), text, "rename it")
+    if draft.context.package_missing and _first_keys(draft.module):
+        draft.add((), draft.context.package_missing, DEPLOY_FIRST)
 
 
 def _check_keys(draft: _Draft) -> None:
@@ -321,6 +341,18 @@ def _tasks(draft: _Draft) -> list[JsonDict]:
         key, rest = {"task_key": task.key}, dict(task.body)
         tasks.append({**key, **after, **{n: v for n, v in rest.items() if n != "task_key"}})
     return tasks
+
+
+def _add_package_compute(settings: JsonDict, context: JobContext) -> None:
+    """The environment or cluster that carries this package, where a task asks for it."""
+    for keyed, key in _KEYED:
+        entry = context.package_compute.get(keyed)
+        if entry and any(task.get(key) == PACKAGE_KEY for task in _with_nested(settings["tasks"])):
+            settings[keyed] = [*settings.get(keyed, ()), dict(entry)]
+
+
+def _with_nested(tasks: Sequence[JsonDict]) -> list[JsonDict]:
+    return [*tasks, *(task["for_each_task"]["task"] for task in tasks if "for_each_task" in task)]
 
 
 def _outcomes(task: ReadTask) -> dict[str, str | None]:

@@ -20,6 +20,7 @@ from pydantic import ValidationError
 from lakeflow_meta.control.rows import Source
 from lakeflow_meta.findings import Finding, did_you_mean
 from lakeflow_meta.ingest.source import is_file_source
+from lakeflow_meta.jobs.job_context import DEPLOY_FIRST, JobContext, JsonDict, package_task
 from lakeflow_meta.jobs.specs import body, spec_findings
 from lakeflow_meta.jobs.task_spec import TaskSpec
 from lakeflow_meta.jobs.task_types import (
@@ -44,8 +45,7 @@ from lakeflow_meta.jobs.task_types import (
     TaskType,
 )
 
-JsonDict = dict[str, Any]
-
+_TASK_TYPES = frozenset(TaskType)
 _KEY = re.compile(r"[A-Za-z0-9_-]{1,100}")
 _PLACEHOLDER = re.compile(r"your[-_ ]?(sql[-_ ])?warehouse[-_ ]?id|<.*>|", re.IGNORECASE)
 
@@ -64,27 +64,6 @@ _PLAIN_FIELDS = (
     "libraries",
 )
 _COMPUTE = ("job_cluster_key", "existing_cluster_id", "new_cluster", "environment_key")
-
-
-@dataclass(frozen=True, slots=True)
-class JobContext:
-    """What a job depends on besides its module's rows."""
-
-    control_table: str
-    name_template: str = "{module_name}"
-    """The job's display name; ``{module_name}`` is replaced."""
-    default_warehouse_id: str | None = None
-    """The SQL warehouse of SQL tasks that name none."""
-    require_warehouse: bool = False
-    """Whether the platform runs SQL tasks on a warehouse (the embedded one does not)."""
-    applies_permissions: bool = False
-    """Whether the platform's adapter can set a job's permissions."""
-    package_task: Mapping[str, Any] = field(default_factory=dict)
-    """Fields for this package's own tasks that say where it is installed, e.g. ``libraries``."""
-
-    def job_name(self, module_name: str) -> str:
-        """The display name of a module's job that names none itself."""
-        return self.name_template.replace("{module_name}", module_name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,7 +129,7 @@ def _task_type(source: Source) -> TaskType | Finding:
             "says nothing of the task to run",
             f"add task_type: one of {', '.join(TaskType)}",
         )
-    if not isinstance(written, str) or written not in set(TaskType):
+    if not isinstance(written, str) or written not in _TASK_TYPES:
         return Finding(at, f"unknown task type {written!r}", did_you_mean(str(written), TaskType))
     return TaskType(written)
 
@@ -279,10 +258,18 @@ class _Builder:
 
     def _package_task(self, spec: TaskSpec, arguments: Sequence[str]) -> JsonDict:
         own = package_task(self._context, arguments)
-        chosen = any(getattr(spec, name) is not None for name in _COMPUTE)
-        written = {name for name in own if getattr(spec, name, None) is not None}
-        skipped = written | (set(_COMPUTE) if chosen else set())
-        return {name: value for name, value in own.items() if name not in skipped}
+        chosen = {name for name in _COMPUTE if getattr(spec, name) is not None}
+        if chosen:
+            own = {name: own[name] for name in own if name not in (*_COMPUTE, "libraries")}
+        if chosen - {"environment_key"} and self._context.package_libraries:
+            own["libraries"] = [dict(library) for library in self._context.package_libraries]
+        if "environment_key" not in chosen and spec.libraries is None:
+            self._check_package()
+        return {name: own[name] for name in own if getattr(spec, name, None) is None}
+
+    def _check_package(self) -> None:
+        if self._context.package_missing:
+            self._findings.append(Finding((), self._context.package_missing, DEPLOY_FIRST))
 
     def _with_extra(self, task: JsonDict, extra: Mapping[str, Any]) -> JsonDict:
         merged, clashes = merged_extra(task, extra)
@@ -336,18 +323,6 @@ def _common(spec: TaskSpec) -> JsonDict:
         "email_notifications": emails,
         "webhook_notifications": body(spec.webhook_notifications),
         "health": body(spec.health),
-    }
-
-
-def package_task(context: JobContext, arguments: Sequence[str]) -> JsonDict:
-    """A task that runs this package's command line."""
-    return {
-        **context.package_task,
-        "python_wheel_task": {
-            "package_name": "lakeflow_meta",
-            "entry_point": "lakeflow-meta",
-            "parameters": ["--control-table", context.control_table, *arguments],
-        },
     }
 
 

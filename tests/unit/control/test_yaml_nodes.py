@@ -1,12 +1,15 @@
 """YAML text becomes a value, or problems that name the line."""
 
+import json
+import tracemalloc
 from typing import Any
 
 import pytest
 import yaml
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from lakeflow_meta.control import yaml_builder, yaml_scalars
 from lakeflow_meta.control.yaml_nodes import declared_variables, read_document
 from lakeflow_meta.findings import Finding
 
@@ -62,14 +65,123 @@ def test_anchors_and_merge_keys_work_and_own_keys_win() -> None:
     assert read(text).value == yaml.safe_load(text)
 
 
-def test_aliases_that_explode_are_a_problem() -> None:
-    lines = ["a0: &a0 [x, x, x, x, x, x, x, x, x, x]"]
-    lines += [f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 10)}]" for i in range(1, 9)]
-    assert "nested too deeply" in problems("\n".join(lines))[0]
+def exploding(first: str, again: str, levels: int = 40) -> str:
+    """Each level repeats the one before ten times: 10 to the 40th values in a few lines."""
+    lines = [f"a0: &a0 {first}"]
+    for level in range(1, levels):
+        items = [again.format(i=i, alias=f"*a{level - 1}") for i in range(10)]
+        opening, closing = ("{", "}") if ":" in again else ("[", "]")
+        lines.append(f"a{level}: &a{level} {opening}{', '.join(items)}{closing}")
+    return "\n".join(lines)
 
 
-def test_deep_nesting_is_a_problem() -> None:
-    assert len(problems("[" * 5000 + "]" * 5000)) == 1
+@pytest.mark.parametrize(
+    "text",
+    [
+        exploding("[x, x, x]", "{alias}"),
+        exploding("[]", "{alias}"),
+        exploding("{k: v}", "k{i}: {alias}"),
+        exploding("{k: v}", "<<: {alias}"),
+        f"a: &a '{'x' * 2_000_000}'\nb: [{', '.join(['*a'] * 100_000)}]\n",
+        "# padding\n" * 200_000 + exploding("[x, x, x]", "{alias}"),
+    ],
+    ids=["lists", "empty lists", "mappings", "merge keys", "one long text", "in a large file"],
+)
+def test_aliases_that_explode_are_refused_before_they_take_memory(text: str) -> None:
+    tracemalloc.start()
+    try:
+        found = read(text)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert [p.message for p in found.problems] == ["aliases and variables repeat too much"]
+    assert found.value is None
+    assert peak < 50_000_000
+
+
+def test_a_variable_is_not_repeated_without_end_either() -> None:
+    text = f"b: [{', '.join(['${var.a}'] * 100_000)}]\n".replace("${var.a}", "'${var.a}'")
+    for value in (["x" * 100] * 1000, {"k": "x" * 100_000}, "x" * 100_000):
+        assert [p.message for p in read(text, a=value).problems] == [
+            "aliases and variables repeat too much"
+        ]
+
+
+def test_what_ordinary_files_repeat_is_read() -> None:
+    modules = "".join(f"m{i}: {{use: *base, more: [*base]}}\n" for i in range(5000))
+    found = read(f"base: &base {{cluster: {{nodes: 2, conf: [a, b, c]}}}}\n{modules}")
+    assert found.problems == ()
+    assert found.value["m4999"]["more"] == [found.value["base"]]
+
+
+@pytest.mark.parametrize("opening", ["[", "{a: ", "- ", "? "])
+@pytest.mark.parametrize("levels", [101, 10_000, 1_000_000])
+def test_deep_nesting_is_a_problem_with_its_place(opening: str, levels: int) -> None:
+    (problem,) = read(opening * levels).problems
+    assert (problem.line, problem.column) == (1, 100 * len(opening) + 1)
+    assert problem.message == "the file is nested more than 100 levels deep here"
+    assert declared_variables("f", f"variables: {opening * levels}") == {}
+
+
+def test_nesting_by_aliases_is_nesting() -> None:
+    lines = ["a0: &a0 [x]", *(f"a{i}: &a{i} [*a{i - 1}]" for i in range(1, 99))]
+    assert read("\n".join(lines)).problems == ()
+    (problem,) = read("\n".join([*lines, "deeper: [*a98]"])).problems
+    assert (problem.line, problem.column) == (100, 10)
+
+
+def test_a_hundred_levels_are_read_and_found_again() -> None:
+    found = read("[" * 100 + "]" * 100)
+    assert found.problems == ()
+    assert found.problem(Finding((0,) * 99, "bad")).column == 100
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("a: *b\n", "f.yml:1:4: a: alias *b stands for nothing that was written before it"),
+        ("a: &a [*a]\n", "f.yml:1:8: a[0]: alias *a stands for nothing that was written before it"),
+        ("a: &x 1\nb: &x 2\n", "f.yml:2:4: b: anchor &x is given twice (rename one)"),
+        ("{[1]: x, b: 2024-01-01}", "f.yml:1:2: a key must be plain text"),
+        ("a: !!set {x}\n", "f.yml:1:4: a: tag tag:yaml.org,2002:set is not used here"),
+        ("a: !!bool perhaps\n", "f.yml:1:4: a: 'perhaps' cannot be read (put it in quotes)"),
+        ("a: !!int ''\n", "f.yml:1:4: a: '' cannot be read (put it in quotes)"),
+        ("a: " + "9" * 5000, "f.yml:1:4: a: '9999"),
+        ("a: 0x" + "f" * 5000, "f.yml:1:4: a: 0xffff"),
+        ("a: 12:30\n", "f.yml:1:4: a: unquoted time 12:30 would be the number 750"),
+        ("<<: [1]\n", "f.yml:1:5: << takes a mapping or a list of mappings"),
+        ("a: 1\n--- \nb: 2\n", "f.yml:2:1: this is not YAML: expected a single document"),
+        ("a: '\ud800'\n", "f.yml:1:1: this is not YAML: 'utf-8' codec can't encode"),
+    ],
+)
+def test_strange_yaml_is_a_problem_never_a_crash(text: str, problem: str) -> None:
+    assert problems(text)[0].startswith(problem)
+
+
+def test_what_came_before_broken_yaml_is_told_as_well() -> None:
+    assert len(problems("a: 1\na: 2\nb: [\n")) == 2
+
+
+def test_reading_keeps_nothing_of_a_file() -> None:
+    read("a: 1\nb: true\nc: 1.5\nd: !!int x\n")
+    assert not yaml_scalars._constructor.constructed_objects
+    assert not yaml_scalars._constructor.recursive_objects
+
+
+def test_aliases_serve_as_keys_and_as_values() -> None:
+    text = "{&k a: &n 1, b: *k, *n : *n, c: &d {x: 1}, d: {<<: *d, y: 2}}"
+    found = read(text)
+    assert found.problems == ()
+    assert found.value == {"a": 1, "b": "a", "1": 1, "c": {"x": 1}, "d": {"x": 1, "y": 2}}
+
+
+def test_a_reader_without_libyaml_finds_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    text = "a: &b {x: [1, 2024-01-01]}\nc: {<<: *b, y: !x 1}\nd: ${var.no}\nd: 1\n"
+    by_libyaml = read(text)
+    monkeypatch.setattr(yaml_builder, "Loader", yaml.SafeLoader)
+    assert read(text) == by_libyaml
+    assert len(by_libyaml.problems) == 4
+    assert len(problems("[" * 10_000)) == 1
 
 
 def test_a_whole_scalar_reference_keeps_the_type() -> None:
@@ -111,6 +223,12 @@ def test_declared_variables_are_read_without_complaint() -> None:
     text = "variables:\n  a: 1\n  b: ${var.zzz}\nother: ${var.a}\n"
     assert declared_variables("f", text) == {"a": 1, "b": ""}
     assert declared_variables("f", "variables: [") == {}
+    assert declared_variables("f", "variables") == {}
+
+
+def test_declared_variables_may_stand_after_anchors_and_before_what_is_broken() -> None:
+    text = "common: &c {x: 1}\nvariables: {<<: *c, y: 2}\nmodules: [\n"
+    assert declared_variables("f", text) == {"x": 1, "y": 2}
 
 
 def test_findings_get_the_line_of_the_nearest_part() -> None:
@@ -141,3 +259,75 @@ def test_values_of_all_shapes_are_read_as_yaml_reads_them(value: dict[str, Any])
     text = yaml.safe_dump(value, allow_unicode=True)
     if "${" not in text:
         assert read(text).value == yaml.safe_load(text)
+
+
+ODD = r"""
+    a 1 -0 1.5 0x1F 0o7 1_0 yes ~ .inf 2024-01-01 12:30 1e999 !!int !secret = << *a *b
+    ${var.v} x${var.l} '${var.l}' $${v} "\0" "\ud800" é😀 '' 0xffffffffffffffffffffffffffffffffff
+"""
+scalars = st.sampled_from(ODD.split()) | st.text(max_size=6).map(json.dumps)
+keys = st.sampled_from(["a", "b", "1", "<<", "*a", "? [x]", "'<<'", "${var.v}", "&k k", "é"])
+
+
+def flow(inner: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
+    lists = st.lists(inner, max_size=3).map(lambda items: f"[{', '.join(items)}]")
+    pairs = st.lists(st.tuples(keys, inner), max_size=3)
+    mappings = pairs.map(lambda held: "{" + ", ".join(f"{k} : {v}" for k, v in held) + "}")
+    prefix = st.sampled_from(["", "&a ", "&b ", "!!map ", "!!seq ", "!!set ", "!mine "])
+    return st.tuples(prefix, lists | mappings).map("".join)
+
+
+@settings(max_examples=500)
+@given(st.lists(st.recursive(scalars, flow, max_leaves=12), min_size=1, max_size=4))
+def test_yaml_of_any_shape_is_a_value_or_problems(parts: list[str]) -> None:
+    text = "".join(f"k{i}: {part}\n" for i, part in enumerate(parts))
+    found = read(text, v="w", l=[1])
+    declared_variables("f", text.replace("k0:", "variables:"))
+    if found.value is not None:
+        found.problem(Finding(("k0", 0, "a", 1), "anything"))
+        json.dumps(found.value)
+
+
+@st.composite
+def sound_yaml(draw: st.DrawFn) -> str:
+    """YAML in which every alias is known, every key is there once, and every value is JSON's."""
+    anchors: dict[str, bool] = {}  # name, and whether it is a mapping
+
+    def node(depth: int) -> str:
+        kinds = ["scalar", "list", "mapping", "mapping"] if depth else ["scalar"]
+        kind = draw(st.sampled_from([*kinds, "alias"] if anchors else kinds))
+        if kind == "alias":
+            return f"*{draw(st.sampled_from(sorted(anchors)))}"
+        name = f"n{draw(st.integers(0, 10**9))}" if draw(st.booleans()) else ""
+        text = {"scalar": scalar, "list": sequence, "mapping": mapping}[kind](depth)
+        if name and name not in anchors:
+            anchors[name] = kind == "mapping"
+            return f"&{name} {text}"
+        return text
+
+    def scalar(_depth: int) -> str:
+        words = st.sampled_from(["x", "1", "-7", "1.5", "0x1F", "yes", "~", "''", "!!str 1", "é"])
+        return draw(words | st.text("ab:#'\\n", max_size=4).map(json.dumps))
+
+    def sequence(depth: int) -> str:
+        return f"[{', '.join(node(depth - 1) for _ in range(draw(st.integers(0, 3))))}]"
+
+    def mapping(depth: int) -> str:
+        mappings = sorted(name for name, is_mapping in anchors.items() if is_mapping)
+        own = draw(st.lists(st.sampled_from("abc"), max_size=3, unique=True))
+        members = [f"{key} : {node(depth - 1)}" for key in own]
+        if mappings and draw(st.booleans()):
+            merged = draw(st.lists(st.sampled_from(mappings), min_size=1, max_size=2))
+            at = draw(st.integers(0, len(members)))
+            members.insert(at, f"<< : [{', '.join(f'*{name}' for name in merged)}]")
+        return "{" + ", ".join(members) + "}"
+
+    return "\n".join(f"k{i}: {node(3)}" for i in range(draw(st.integers(1, 4))))
+
+
+@settings(max_examples=300)
+@given(sound_yaml())
+def test_sound_yaml_means_what_it_means_everywhere(text: str) -> None:
+    found = read(text)
+    assert found.problems == ()
+    assert found.value == yaml.safe_load(text)
