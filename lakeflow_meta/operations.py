@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,6 +13,7 @@ from lakeflow_meta.errors import (
     ConfigError,
     LakeflowMetaError,
     NotFoundError,
+    Problem,
     RunFailedError,
     SpecError,
     SyncFailedError,
@@ -45,6 +45,8 @@ class Plan:
     jobs: JobsPlan
     scripts: ScriptsReport
     tables: SchemaPlan
+    problems: Sequence[Problem] = ()
+    """Declared tables whose rows cannot be read; they are in no other part."""
 
     @property
     def pending(self) -> bool:
@@ -56,7 +58,8 @@ class Plan:
     def failed(self) -> bool:
         """Whether something cannot be done as it is recorded."""
         tables = any(t.rejections and not self._waits(t) for t in self.tables.tables)
-        return self.jobs.has_failures or self.scripts.has_failures or tables
+        failed = self.jobs.has_failures or self.scripts.has_failures or tables
+        return failed or bool(self.problems)
 
     def _waits(self, table: TablePlan) -> bool:
         """Whether only its schema is missing, and scripts that may create it have yet to run."""
@@ -74,7 +77,8 @@ class Plan:
                 *jobs,
                 *self.scripts.actions(),
                 *(table for table in tables if table["action"] != "unchanged"),
-            ]
+            ],
+            "problems": [asdict(problem) for problem in self.problems],
         }
 
     def _table(self, table: TablePlan) -> dict[str, Any]:
@@ -98,22 +102,29 @@ class Plan:
                 yield f"+ table {table.name}: create (its schema by a DDL script)"
             elif table.has_work or table.rejections:
                 yield from table.text_lines()
+        yield from (f"✗ {problem}" for problem in self.problems)
         if not self.pending and not self.failed:
             yield "no changes"
 
 
 def plan(app: App, modules: Sequence[str] | None, prune: str = "pause") -> Plan:
     """What applying and running the modules would change. Reads only, starts no Spark."""
-    recorded = app.manager.recorded()
-    chosen = recorded.modules if modules is None else _chosen(modules, recorded.modules)
-    targets = {target for name in chosen for target in recorded.modules[name].ddl_targets}
-    names = [table for name in chosen for table in recorded.modules[name].tables]
-    everything = modules is None
+    targets, names = (None, None) if modules is None else _parts_of(app, modules)
+    tables, problems = _registry(app, names)
     return Plan(
         app.orchestrator.plan(modules, prune),
-        app.script_runner.run(None if everything else sorted(targets), dry_run=True),
-        app.schema_engine.plan(_registry(app, None if everything else names, None)),
+        app.script_runner.run(targets, dry_run=True),
+        app.schema_engine.plan(tables),
+        tuple(problems),
     )
+
+
+def _parts_of(app: App, modules: Sequence[str]) -> tuple[list[str], list[str]]:
+    """DDL targets and tables of the named modules."""
+    known = app.manager.recorded().modules
+    chosen = [known[name] for name in _chosen(modules, known)]
+    targets = sorted({target for module in chosen for target in module.ddl_targets})
+    return targets, [table for module in chosen for table in module.tables]
 
 
 def apply(
@@ -121,8 +132,7 @@ def apply(
 ) -> list[Outcome]:
     """Make the jobs as the modules say; failures are among the outcomes."""
     outcomes = app.orchestrator.apply(modules, prune=prune, on_drift=on_drift)
-    if not any(outcome.failed for outcome in outcomes):
-        app.manager.remember_answer()
+    app.manager.remember_answer()
     return outcomes
 
 
@@ -192,35 +202,19 @@ def restore(
 # --------------------------------------------------------------------------- tables
 
 
-def _registry(app: App, names: Sequence[str] | None, module: str | None) -> Registry:
-    """Declared, active tables: all, the named ones, or a module's."""
-    from pydantic import ValidationError
-
-    from lakeflow_meta.errors import Problem
-    from lakeflow_meta.findings import path_text, validation_findings
-    from lakeflow_meta.names import TableName
-    from lakeflow_meta.schema.registry import Registry
-    from lakeflow_meta.schema.table import TableSpec
-
-    declared, problems = [], []
-    for name, definition in declared_tables(app, None, module).items():
-        try:
-            declared.append(TableSpec.model_validate({"table": name, **definition}).to_table())
-        except ValidationError as error:
-            problems += [
-                Problem(name, 0, 0, path_text(f.path), f.message, f.hint)
-                for f in validation_findings(error, TableSpec)
-            ]
-    if problems:
-        raise SpecError(problems)
-    registry = Registry(declared)
-    return registry if names is None else registry.subset(TableName.parse(n) for n in names)
-
-
-def declared_tables(
+def _registry(
     app: App, names: Sequence[str] | None, module: str | None = None
-) -> dict[str, dict[str, Any]]:
-    """Definitions of the active declared tables by full name. Raises ConfigError, SpecError."""
+) -> tuple[Registry, list[Problem]]:
+    """Declared, active tables: all, the named ones, or a module's; and rows that are wrong."""
+    from lakeflow_meta.schema.recorded_tables import read_tables
+    from lakeflow_meta.schema.registry import Registry
+
+    rows = _table_rows(app, names, module)
+    tables, problems = read_tables(rows, str(app.tables.of(TABLES)))
+    return Registry(tables), problems
+
+
+def _table_rows(app: App, names: Sequence[str] | None, module: str | None) -> list[Row]:
     rows = {
         row["table_name"]: row
         for row in rows_of(app, TABLES)
@@ -229,29 +223,42 @@ def declared_tables(
     for name in names or ():
         if name not in rows:
             raise ConfigError(f"no table {name!r} is declared; {did_you_mean(name, rows)}")
-    return {name: _definition(name, rows[name]) for name in names or sorted(rows)}
+    return [rows[name] for name in (sorted(rows) if names is None else names)]
 
 
-def _definition(name: str, row: Row) -> dict[str, Any]:
-    from lakeflow_meta.errors import Problem
+def declared_tables(app: App, names: Sequence[str] | None) -> dict[str, dict[str, Any]]:
+    """Definitions of the active declared tables by full name. Raises ConfigError, SpecError."""
+    from lakeflow_meta.schema.recorded_tables import read_definition
 
-    try:
-        value = json.loads(row["definition"] or "")
-    except json.JSONDecodeError as error:
-        problem = Problem(name, 0, 0, "definition", f"it is not JSON: {error.msg}")
-        raise SpecError([problem]) from error
-    return dict(value)
+    found: dict[str, dict[str, Any]] = {}
+    problems = []
+    for row in _table_rows(app, names, None):
+        definition = read_definition(row, str(app.tables.of(TABLES)))
+        if isinstance(definition, Problem):
+            problems.append(definition)
+        else:
+            found[row["table_name"]] = definition
+    if problems:
+        raise SpecError(problems)
+    return found
+
+
+def _sound_registry(app: App, names: Sequence[str] | None, module: str | None) -> Registry:
+    registry, problems = _registry(app, names, module)
+    if problems:
+        raise SpecError(problems)
+    return registry
 
 
 def plan_tables(app: App, names: Sequence[str] | None, module: str | None) -> SchemaPlan:
-    """What `sync_tables` would do."""
-    return app.schema_engine.plan(_registry(app, names, module))
+    """What `sync_tables` would do. Raises SpecError for rows that cannot be read."""
+    return app.schema_engine.plan(_sound_registry(app, names, module))
 
 
 def sync_tables(app: App, names: Sequence[str] | None, module: str | None) -> SyncReport:
-    """Make the declared tables; failures are in the report."""
+    """Make the declared tables; failures are in the report. Raises SpecError as `plan_tables`."""
     try:
-        return app.schema_engine.sync(_registry(app, names, module))
+        return app.schema_engine.sync(_sound_registry(app, names, module))
     except SyncFailedError as error:
         report: SyncReport = error.report
         return report
@@ -344,8 +351,9 @@ def _file_sources(app: App, names: Sequence[str] | None, module: str | None) -> 
     from lakeflow_meta.ingest.source import FileSource, is_file_source
 
     recorded = app.manager.recorded()
-    if recorded.problems:
-        raise SpecError(recorded.problems)
+    bad = [row.problem for row in recorded.bad_rows if module in (None, row.module_name)]
+    if bad:
+        raise SpecError(bad)
     found = {
         f"{source.module_name}/{source.source_id}": source
         for one in recorded.modules.values()

@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import json
 import logging
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
+from lakeflow_meta.control.rows import NO_MODULE
 from lakeflow_meta.control.sync import TIMES
 from lakeflow_meta.control.tables import (
     JOBS,
@@ -37,7 +39,7 @@ ANSWERED_BY = (SOURCES, MODULES, TABLES, JOBS)
 
 _IGNORED = {
     TABLES: (*TIMES, "applied_fingerprint", "applied_version"),
-    JOBS: (*TIMES, "control_version", "settings_fingerprint", "managed_fields"),
+    JOBS: (*TIMES, "control_version", "settings_fingerprint"),
 }
 """Columns that the answer does not depend on."""
 
@@ -46,7 +48,11 @@ Versions = Mapping[TableLayout, int]
 
 @dataclass(frozen=True, slots=True)
 class Answered:
-    """Table versions, and the modules that differed from what was applied at them."""
+    """Table versions, and the modules that at them were not known to be as applied.
+
+    A module that differs is one of these, and so is one with a row that cannot be read: it stays
+    one until it can be.
+    """
 
     versions: Versions = field(default_factory=dict)
     pending: frozenset[str] = frozenset()
@@ -92,10 +98,14 @@ class ChangeMemory:
         return None if changed is None else changed | answered.pending
 
     def remember(self, versions: Versions, pending: Iterable[str]) -> bool:
-        """Keep the answer for ``versions``, read before it was made. False: somebody was first.
+        """Keep the answer for ``versions``, read before it was made; whether it is kept.
 
-        What is remembered already is not written again.
+        It is not where somebody was first, nor where a table has moved since: the answer may then
+        be that of a later version, and a row that goes back to what it was at ``versions`` would be
+        no change any more. What is remembered already is not written again.
         """
+        if self.versions() != versions:
+            return False
         recorded = self.answered()
         offered = Answered(
             dict(versions), frozenset(pending), recorded.fence + 1 if recorded else 1
@@ -125,10 +135,9 @@ def modules_changed(
 ) -> frozenset[str] | None:
     """Modules with rows that differ from those at older versions of the tables.
 
-    None: it cannot be told, because a version is gone, a table is new, or a row that differs names
-    no module.
+    None: it cannot be told, because a version is gone, or a table is new.
     """
-    found: set[str | None] = set()
+    found: set[str] = set()
     for layout in ANSWERED_BY:
         table = tables.of(layout)
         version = store.version(table)
@@ -136,15 +145,58 @@ def modules_changed(
             continue
         if version is None or layout not in since:
             return None
-        ignore = _IGNORED.get(layout, TIMES)
         try:
-            changes = store.changed_rows(table, since[layout], keys=layout.keys, ignore=ignore)
+            found |= modules_of_changes(store, table, layout, since[layout])
         except NotFoundError:
             return None
-        for change in changes:
-            found |= {row["module_name"] for row in (change.before, change.after) if row}
-    names = frozenset(name for name in found if name)
-    return names if len(names) == len(found) else None
+    return frozenset(found)
+
+
+def modules_of_changes(
+    store: ControlStore, table: TableName, layout: TableLayout, since: int
+) -> set[str]:
+    """Modules with rows in one table that differ from those at a version, or that now double.
+
+    `NO_MODULE` stands for rows that name none. Raises NotFoundError where the version is gone.
+    """
+    ignore = _IGNORED.get(layout, TIMES)
+    keys = _keys_with_module(layout)
+    changes = store.changed_rows(table, since, keys=keys, ignore=ignore)
+    rows = [row for change in changes for row in (change.before, change.after) if row]
+    found = {row["module_name"] or NO_MODULE for row in rows}
+    return found | _modules_of_doubles(store, table, layout, since)
+
+
+def _modules_of_doubles(
+    store: ControlStore, table: TableName, layout: TableLayout, since: int
+) -> set[str]:
+    """Modules with a key that has several rows now, and not as many then.
+
+    A second row that says the same as the first is no difference for whoever compares rows.
+    """
+    keys = store.read(table, columns=layout.keys)
+    if keys.group_by(list(layout.keys)).aggregate([]).num_rows == keys.num_rows:
+        return set()
+    now, then = (_rows_of_keys(store, table, layout, version) for version in (None, since))
+    several = {key for key, modules in now.items() if modules.total() > 1}
+    return {name for key in several if now[key] != then.get(key) for name in now[key]}
+
+
+def _rows_of_keys(
+    store: ControlStore, table: TableName, layout: TableLayout, version: int | None
+) -> dict[tuple[object, ...], Counter[str]]:
+    """How many rows each module has with a key."""
+    columns = _keys_with_module(layout)
+    by_key: dict[tuple[object, ...], Counter[str]] = {}
+    for row in store.read(table, columns=columns, version=version).to_pylist():
+        modules = by_key.setdefault(tuple(row[key] for key in layout.keys), Counter())
+        modules[row["module_name"] or NO_MODULE] += 1
+    return by_key
+
+
+def _keys_with_module(layout: TableLayout) -> list[str]:
+    """With the module, a row that went from one module to another is a change of both."""
+    return list(dict.fromkeys([*layout.keys, "module_name"]))
 
 
 def _read(value: str, fence: int) -> Answered:

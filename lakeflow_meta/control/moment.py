@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 
 from lakeflow_meta.errors import ConfigError
 from lakeflow_meta.names import TableName
@@ -19,14 +19,33 @@ def read_point(text: str | int | datetime) -> Point:
         return text
     if isinstance(text, str) and text.strip().isdecimal():
         return int(text)
+    return read_time(text, "a version of the control table, or a time")
+
+
+def read_time(text: str | datetime, wanted: str = "a time") -> datetime:
+    """A time in UTC, from a text in ISO form or a datetime, with a zone. Raises ConfigError.
+
+    ``wanted`` says in the error what may be written.
+    """
     try:
         moment = datetime.fromisoformat(text.strip()) if isinstance(text, str) else text
     except ValueError as error:
-        hint = "write a version of the control table, or a time: 2025-01-31T08:00:00+00:00"
-        raise ConfigError(f"{text!r} is neither; {hint}") from error
-    if moment.tzinfo is None:
-        raise ConfigError(f"time {text} has no zone; write {text}+00:00 for UTC")
-    return moment
+        raise _no_time(text, wanted) from error
+    if not isinstance(moment, datetime):
+        raise _no_time(text, wanted)
+    if moment.utcoffset() is None:
+        raise ConfigError(
+            f"time {text} has no zone; write {moment.isoformat()}+00:00 for UTC,"
+            " or give a datetime with tzinfo"
+        )
+    try:
+        return moment.astimezone(UTC)
+    except OverflowError as error:
+        raise _no_time(text, wanted) from error
+
+
+def _no_time(text: object, wanted: str) -> ConfigError:
+    return ConfigError(f"{text!r} is not {wanted}; write 2025-01-31T08:00:00+00:00")
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +63,10 @@ class TableHistory:
         known = f"it has {self._first.version} to {self.commits[-1].version}"
         raise ConfigError(f"{self.table} has no version {version} in its history; {known}")
 
+    def reaches(self, moment: datetime) -> bool:
+        """Whether the log still has what was current at a time, or that there was no table."""
+        return self._first.version == 0 or self._first.at <= moment
+
     def version_at(self, moment: datetime) -> int | None:
         """The version that was current at a time, None where the table was made later.
 
@@ -52,7 +75,7 @@ class TableHistory:
         made = [commit.version for commit in self.commits if commit.at <= moment]
         if made:
             return made[-1]
-        if self._first.version == 0:
+        if self.reaches(moment):
             return None
         raise ConfigError(
             f"the history of {self.table} begins at version {self._first.version},"

@@ -87,7 +87,10 @@ class MetadataMonitor:
         self._clock = clock
         self._heartbeat = heartbeat
         self._settled: Versions | None = None
-        """Table versions at which everything was as applied; None asks the detector again."""
+        """Table versions at which everything was as applied; None asks the detector again.
+
+        A row that cannot be read keeps it None, so that each look reports the row.
+        """
 
     # --- one look
 
@@ -115,14 +118,16 @@ class MetadataMonitor:
             return
         self._settled = None
         tick.changes = found = self._detect()
+        tick.report(found.problems)
         if found and self._apply is not None:
-            self._apply_modules(self._apply, names_of(found), tick)
+            self._apply_modules(self._apply, found.modules, tick)
             if self.stop.is_set():
                 return
             versions, found = self._memory.versions(), self._detect()
+            tick.report(found.problems)
         if versions:
-            self._memory.remember(versions, names_of(found))
-        if not found or self._apply is None:
+            self._memory.remember(versions, found.pending)
+        if not found.problems and (not found or self._apply is None):
             self._settled = versions
 
     def _apply_modules(self, apply: Apply, modules: Sequence[str], tick: TickReport) -> None:
@@ -180,8 +185,3 @@ class MetadataMonitor:
                 "last": result,
             }
         )
-
-
-def names_of(changes: Changes) -> list[str]:
-    """Every module that differs."""
-    return sorted({*changes.new_modules, *changes.updated_modules, *changes.deactivated_modules})

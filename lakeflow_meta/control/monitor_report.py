@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import Any
 
 from lakeflow_meta.control.changes import Changes
+from lakeflow_meta.errors import Problem
 from lakeflow_meta.fingerprint import canonical_json
 
 
@@ -42,6 +43,11 @@ class TickReport:
     def yaml_changes(self) -> bool:
         """Whether a file was taken, or is gone."""
         return any(what in ("new", "changed", "deleted") for what in self.files.values())
+
+    def report(self, problems: Iterable[Problem]) -> None:
+        """Rows that cannot be read: an error each, at every look until they are corrected."""
+        texts = (str(problem) for problem in problems)
+        self.errors += [text for text in texts if text not in self.errors]
 
     def to_dict(self) -> dict[str, Any]:
         """The dict of `check_and_update`."""

@@ -3,15 +3,21 @@
 Order of one step: save inline SQL, create or update the job, trash queries that are no longer
 used, record. A process may die between any two of these: the next run finds the job by the
 recorded id, else by its tags, and does what is left.
+
+Steps of different modules may go out at once. A run that is stopped (Ctrl-C) starts no more steps,
+and ends and records those that have begun.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+import threading
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 
 from lakeflow_meta.errors import BackendError, LakeflowMetaError, NotFoundError
+from lakeflow_meta.jobs.field_check import UnknownFields, check_fields, knows_all
 from lakeflow_meta.jobs.job_settings import JobContext, JobDefinition, build_job
 from lakeflow_meta.jobs.journal import Journal
 from lakeflow_meta.jobs.live_jobs import LiveJobs
@@ -30,13 +36,21 @@ from lakeflow_meta.jobs.plan import (
 from lakeflow_meta.jobs.recorded_jobs import RecordedJobs
 from lakeflow_meta.jobs.records import JobRecord, applied_record
 from lakeflow_meta.jobs.saved_queries import QueryPlan, SavedQueries
-from lakeflow_meta.ports import JobsApi, LiveJob
+from lakeflow_meta.ports import NOT_TAKEN, OUTCOME_UNKNOWN, JobsApi, LiveJob, Sleep
 from lakeflow_meta.progress import Event, Progress, StepState
 
 logger = logging.getLogger(__name__)
 
 Renew = Callable[[], None]
 """Called before something is created; raises when the right to create is lost."""
+
+SECOND_LOOKS = 3
+"""How often a run looks again at creations whose outcome it does not know."""
+
+_FIRST_PAUSE_SECONDS = 5.0
+_CHANGES_LIVE = frozenset(
+    {ActionKind.UPDATE, ActionKind.ADOPT, ActionKind.PAUSE, ActionKind.DELETE}
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,9 +78,16 @@ class ApplyRun:
     journal: Journal
     context: JobContext
     progress: Progress
+    sleep: Sleep
+    unknown_fields: UnknownFields = knows_all
+    max_parallel: int = 1
     waiting: list[str] = field(default_factory=list)
     """Modules that need a new job or query, and so the lock."""
     outcomes: dict[str, Outcome] = field(default_factory=dict)
+    unsure: set[str] = field(default_factory=set)
+    """Modules whose creation may have happened, or was not taken by a busy platform."""
+    _lock: threading.RLock = field(default_factory=threading.RLock)
+    """Guards the journal, the outcomes and the right to create."""
 
     # --- plan
 
@@ -93,6 +114,8 @@ class ApplyRun:
 
     def _wanted_step(self, name: str, record: JobRecord | None) -> Step:
         definition = build_job(self.recorded.modules[name], self.context)
+        unknown = self.unknown_fields(definition.settings)
+        check_fields(self.recorded.modules[name], unknown, self.context.control_table)
         live = self.live.get(record.job_id) if record else None
         adopted = live is None
         if live is None and self.live.may_list:
@@ -126,28 +149,69 @@ class ApplyRun:
     def apply_existing(self) -> None:
         """Everything that needs no new job or query; the rest is left in ``waiting``."""
         self.live.may_list = False
-        for name in self.names:
-            step = self.planned(name)
-            if _creates(step):
-                self.waiting.append(name)
-            else:
-                self._apply(step, _no_creation)
+        self._each(self._apply_existing, self.names)
+        self.waiting.sort()
+
+    def _apply_existing(self, name: str) -> None:
+        step = self.planned(name)
+        if _creates(step):
+            self.waiting.append(name)
+        else:
+            self._apply(self._looked_at_again(step), _no_creation)
+
+    def _looked_at_again(self, step: Step) -> Step:
+        """A change is computed from a job that was read just now, not with hundreds of others."""
+        live = step.live
+        if live is None or step.action.kind not in _CHANGES_LIVE:
+            return step
+        return self.planned(step.action.module_name) if self.live.forget(live.job_id) else step
 
     def apply_waiting(self, recorded: RecordedJobs, renew: Renew) -> None:
-        """The rest, under the lock: with fresh records and a fresh list of jobs."""
+        """The rest, under the lock: with fresh records and a fresh list of jobs.
+
+        Where the platform did not say whether something was made, a later look tells.
+        """
         self.recorded = recorded
         self.live.may_list = True
-        self.live.list_now()
-        for name in self.waiting:
-            self._apply(self.planned(name), renew)
+        names: Sequence[str] = self.waiting
+        for look in range(1 + SECOND_LOOKS):
+            if look:
+                pause = _FIRST_PAUSE_SECONDS * 2 ** (look - 1)
+                logger.warning("%d modules are looked at again in %.0f s", len(names), pause)
+                self.sleep(pause)
+            self.unsure.clear()
+            self.live.list_now()
+            self.queries.forget()
+            self._each(lambda name: self._apply_new(name, renew), names)
+            names = sorted(self.unsure)
+            if not names:
+                return
+
+    def _apply_new(self, name: str, renew: Renew) -> None:
+        self._apply(self._looked_at_again(self.planned(name)), renew)
+
+    def _each(self, work: Callable[[str], None], names: Iterable[str]) -> None:
+        """One after the other, or many at once; an error or Ctrl-C stops what has not begun."""
+        if self.max_parallel == 1:
+            for name in names:
+                work(name)
+            return
+        pool = ThreadPoolExecutor(self.max_parallel, thread_name_prefix="apply")
+        try:
+            for future in [pool.submit(work, name) for name in names]:
+                future.result()
+        finally:
+            pool.shutdown(wait=True, cancel_futures=True)
 
     def retire_orphans(self, renew: Renew) -> None:
         """Jobs that carry our tags, have no record, and whose module wants no job."""
         recorded = self.recorded
-        names = {tag_value(name): name for name in [*recorded.modules, *recorded.records]}
+        known_names = [*recorded.modules, *recorded.records, *recorded.problems]
+        names = {tag_value(name): name for name in known_names}
         for tag, jobs in self.live.by_module_tag().items():
             name = names.get(tag, tag)
-            if recorded.wants_job(name) or name in recorded.records:
+            known = name in recorded.records or name in recorded.problems
+            if recorded.wants_job(name) or known:
                 continue
             if tag_value(name) != tag:
                 ids = ", ".join(str(job.job_id) for job in jobs)
@@ -178,6 +242,8 @@ class ApplyRun:
         try:
             outcome = self._carry_out(step, renew)
         except LakeflowMetaError as error:
+            if _may_have_happened(error) or _was_not_taken(error):
+                self.unsure.add(action.module_name)
             failed = DONE[ActionKind.FAIL]
             outcome = Outcome(action.module_name, action.job_id, failed, str(error))
         self._done(outcome)
@@ -197,17 +263,15 @@ class ApplyRun:
 
     def _carry_out_job(self, step: Step, wanted: JobDefinition, renew: Renew) -> Outcome:
         name, kind = step.action.module_name, step.action.kind
-        if _creates(step):
-            renew()
+        self._renew(step, renew)
         query_ids = self.queries.save(name, step.queries)
         definition = wanted.with_queries(query_ids)
         action = plan_job(definition, step.live, step.record, adopted=kind is ActionKind.ADOPT)
         if action.drift and self.keep_drift and not step.queries.pending:
             kind, action = ActionKind.UNCHANGED, replace(action, settings={}, fields_to_remove=())
+        self._renew(step, renew)
         job_id = self._send(action, [query_ids[query.task_key] for query in step.queries.create])
         self.queries.trash(step.queries.trash)
-        if kind is not ActionKind.UNCHANGED:
-            self.journal.event(name, DONE[kind], job_id, step.action.changes)
         record = applied_record(
             definition,
             self.recorded.modules[name],
@@ -215,9 +279,17 @@ class ApplyRun:
             query_ids=query_ids,
             control_version=self.recorded.version,
         )
-        if not record.says_the_same(step.record):
-            self.journal.record(record)
+        with self._lock:
+            if kind is not ActionKind.UNCHANGED:
+                self.journal.event(name, DONE[kind], job_id, step.action.changes)
+            if not record.says_the_same(step.record):
+                self.journal.record(record)
         return Outcome(name, job_id, DONE[kind])
+
+    def _renew(self, step: Step, renew: Renew) -> None:
+        if _creates(step):
+            with self._lock:
+                renew()
 
     def _send(self, action: Action, new_queries: Sequence[str]) -> int:
         """The job's id, once the platform has it; new queries are taken back when it refuses."""
@@ -226,23 +298,32 @@ class ApplyRun:
                 return self.jobs.create_job(action.settings)
             if action.calls_platform:
                 self.jobs.update_job(action.job_id, action.settings, action.fields_to_remove)
-        except LakeflowMetaError:
-            self.queries.take_back(new_queries)
+        except LakeflowMetaError as error:
+            if not _may_have_happened(error):
+                self.queries.take_back(new_queries)
             raise
         return action.job_id
 
     def _pause(self, record: JobRecord, step: Step) -> None:
-        """Recorded first, so that what the pause status was before is never forgotten."""
-        action = step.action
-        before = pause_status(step.live.settings) if step.live is not None else None
-        applied = replace(record.applied, paused_from=before)
-        self.journal.record(replace(record, is_active=False, applied=applied))
-        self.journal.flush()
-        if (reason := self.journal.failures.get(record.module_name)) is not None:
-            raise BackendError(f"not paused, because it could not be recorded: {reason}")
+        """What the pause status was before is recorded first, so that it is never forgotten.
+
+        That the module is gone is recorded last: a pause that fails stays a change to apply.
+        """
+        action, name = step.action, record.module_name
+        status = pause_status(step.live.settings) if step.live is not None else None
+        begun = status == "PAUSED" and record.applied.paused_from is not None
+        before = record.applied.paused_from if begun else status
+        record = replace(record, applied=replace(record.applied, paused_from=before))
         if action.calls_platform:
+            with self._lock:
+                self.journal.record(record)
+                self.journal.flush()
+            if (reason := self.journal.failures.get(name)) is not None:
+                raise BackendError(f"not paused, because it could not be recorded: {reason}")
             self.jobs.update_job(record.job_id, action.settings)
-        self.journal.event(record.module_name, DONE[action.kind], record.job_id, action.changes)
+        with self._lock:
+            self.journal.record(replace(record, is_active=False))
+            self.journal.event(name, DONE[action.kind], record.job_id, action.changes)
 
     def _delete(self, record: JobRecord, step: Step) -> None:
         if step.live is not None:
@@ -251,18 +332,20 @@ class ApplyRun:
             except NotFoundError:
                 logger.info("job %s is gone already", record.job_id)
         self.queries.trash(record.applied.queries.values())
-        self.journal.event(record.module_name, DONE[step.action.kind], record.job_id, ())
-        self.journal.remove(record.module_name)
+        with self._lock:
+            self.journal.event(record.module_name, DONE[step.action.kind], record.job_id, ())
+            self.journal.remove(record.module_name)
 
     def _done(self, outcome: Outcome) -> None:
         outcome = replace(outcome, wanted=self.recorded.wants_job(outcome.module))
-        self.outcomes[outcome.module] = outcome
         unchanged = outcome.action == DONE[ActionKind.UNCHANGED]
         state = StepState.UNCHANGED if unchanged else StepState.DONE
         state = StepState.FAILED if outcome.failed else state
         detail = outcome.error or outcome.action
-        done, total = len(self.outcomes), len(self.names)
-        self.progress(Event("apply", outcome.module, state, done, total, detail))
+        with self._lock:
+            self.outcomes[outcome.module] = outcome
+            done, total = len(self.outcomes), len(self.names)
+            self.progress(Event("apply", outcome.module, state, done, total, detail))
 
 
 def _creates(step: Step) -> bool:
@@ -273,3 +356,11 @@ def _creates(step: Step) -> bool:
 
 def _no_creation() -> None:
     """Steps outside the lock create nothing."""
+
+
+def _may_have_happened(error: LakeflowMetaError) -> bool:
+    return isinstance(error, BackendError) and error.code == OUTCOME_UNKNOWN
+
+
+def _was_not_taken(error: LakeflowMetaError) -> bool:
+    return isinstance(error, BackendError) and error.code == NOT_TAKEN

@@ -8,7 +8,7 @@ module's tags.
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 from lakeflow_meta.control.tables import EVENTS, JOBS, STATE, ControlTables
@@ -16,6 +16,7 @@ from lakeflow_meta.errors import ConfigError, LakeflowMetaError
 from lakeflow_meta.findings import did_you_mean
 from lakeflow_meta.jobs.apply_run import ApplyRun
 from lakeflow_meta.jobs.creation_lock import CreationLock
+from lakeflow_meta.jobs.field_check import UnknownFields, knows_all
 from lakeflow_meta.jobs.job_settings import JobContext
 from lakeflow_meta.jobs.journal import Journal
 from lakeflow_meta.jobs.live_jobs import LiveJobs
@@ -35,7 +36,7 @@ from lakeflow_meta.ports import (
 from lakeflow_meta.progress import Progress, silent
 
 LIST_FROM = 50
-"""From this many recorded jobs on, reading all pages is cheaper than reading one by one."""
+"""From this many jobs or queries on, reading all pages is cheaper than reading one by one."""
 
 
 class JobOrchestrator:
@@ -43,7 +44,10 @@ class JobOrchestrator:
 
     ``lease_seconds``: how long the right to create jobs outlives a process that dies; far more
     than any clock difference and than one call to the platform takes. ``wait_seconds``: how long
-    to wait for another orchestrator that is creating jobs.
+    to wait for another orchestrator that is creating jobs. ``max_parallel``: how many jobs are
+    changed at once. ``unknown_fields`` names fields of settings that the platform's client does
+    not know; what came by ``extra`` passes. ``with_package`` puts into the context, for each run,
+    where the platform has this package; None where it needs none.
     """
 
     def __init__(
@@ -60,6 +64,9 @@ class JobOrchestrator:
         actor: str = "",
         lease_seconds: float = 60.0,
         wait_seconds: float = 300.0,
+        max_parallel: int = 1,
+        unknown_fields: UnknownFields = knows_all,
+        with_package: Callable[[JobContext], JobContext] | None = None,
     ) -> None:
         self._store = store
         self._jobs = jobs
@@ -70,6 +77,10 @@ class JobOrchestrator:
         self._clock = clock
         self._progress = progress
         self._actor = actor
+        self._sleep = sleep
+        self._max_parallel = max_parallel
+        self._unknown_fields = unknown_fields
+        self._with_package = with_package
         self._lock = CreationLock(
             store,
             tables.of(STATE),
@@ -102,10 +113,12 @@ class JobOrchestrator:
         for layout in (JOBS, EVENTS, STATE):
             self._store.ensure(self._tables.of(layout), layout)
         run = self._start(modules, prune, on_drift)
-        run.apply_existing()
-        if run.waiting or self._lock.was_abandoned():
-            self._apply_new(run, everything=modules is None)
-        run.journal.flush()
+        try:
+            run.apply_existing()
+            if run.waiting or self._lock.was_abandoned():
+                self._apply_new(run, everything=modules is None)
+        finally:  # stopped by Ctrl-C too: what was done is recorded
+            run.journal.flush()
         return run.finished()
 
     def create_or_update_job(self, module_name: str) -> int:
@@ -119,9 +132,11 @@ class JobOrchestrator:
 
     def start(self, module_name: str, parameters: Mapping[str, str] | None = None) -> int:
         """Start the module's job; the run's id. Raises ConfigError when it has no job."""
-        record = read_recorded_jobs(self._store, self._tables).records.get(module_name)
+        recorded = read_recorded_jobs(self._store, self._tables)
+        record = recorded.records.get(module_name)
         if record is None:
-            raise ConfigError(f"module {module_name!r} has no job yet: apply it first")
+            hint = recorded.problems.get(module_name, "apply it first")
+            raise ConfigError(f"module {module_name!r} has no job yet: {hint}")
         return self._jobs.run_job(record.job_id, parameters or {})
 
     def run(self, module_name: str, parameters: Mapping[str, str] | None = None) -> JobRun:
@@ -150,8 +165,12 @@ class JobOrchestrator:
         recorded = read_recorded_jobs(self._store, self._tables)
         names = _chosen(recorded, modules)
         live = LiveJobs(self._jobs, self._control_table)
-        if sum(name in recorded.records for name in names) >= LIST_FROM:
+        queries = SavedQueries(self._queries, self._control_table)
+        known = [recorded.records[name] for name in names if name in recorded.records]
+        if len(known) >= LIST_FROM:
             live.list_now()
+        if sum(len(record.applied.queries) for record in known) >= LIST_FROM:
+            queries.list_now()
         return ApplyRun(
             recorded=recorded,
             names=names,
@@ -159,11 +178,17 @@ class JobOrchestrator:
             keep_drift=on_drift == "keep",
             jobs=self._jobs,
             live=live,
-            queries=SavedQueries(self._queries, self._control_table),
+            queries=queries,
             journal=Journal(self._store, self._tables, clock=self._clock, actor=self._actor),
-            context=self._context,
+            context=self._full_context(),
             progress=self._progress,
+            sleep=self._sleep,
+            unknown_fields=self._unknown_fields,
+            max_parallel=self._max_parallel,
         )
+
+    def _full_context(self) -> JobContext:
+        return self._with_package(self._context) if self._with_package else self._context
 
 
 def _chosen(recorded: RecordedJobs, modules: Sequence[str] | None) -> list[str]:

@@ -111,7 +111,7 @@ class Action:
         drift = " changed on the platform" if self.drift else ""
         said = f": {self.error or self.note}" if self.error or self.note else ""
         title = f"{_SIGNS[self.kind]} {self.kind.value} {self.module_name}{job}{drift}{said}"
-        return [title, *(f"    {_change_line(change)}" for change in self.changes)]
+        return [title, *(f"    {change_line(change)}" for change in self.changes)]
 
 
 _SIGNS = {
@@ -126,7 +126,8 @@ _SIGNS = {
 }
 
 
-def _change_line(change: Change) -> str:
+def change_line(change: Change) -> str:
+    """One field that differs, for people."""
     if change.before is None:
         return f"+ {change.path}: {_shown(change.after)}"
     if change.after is None:
@@ -225,14 +226,15 @@ def _with_pause(
 ) -> Mapping[str, Any]:
     """The wanted settings with a pause that outlives this update.
 
-    A pause that somebody set holds also when, say, a schedule becomes a trigger; one that we set
-    because the module was gone ends when the module is back.
+    A pause that somebody set holds also when, say, a schedule becomes a trigger; one that we set,
+    or were about to set, because the module was gone ends when the module is back.
     """
     name = next((name for name in STARTERS if name in wanted), None)
     if name is None or "pause_status" in wanted[name]:
         return wanted
     status = pause_status(live)
-    if status == "PAUSED" and record is not None and not record.is_active:
+    ours = record is not None and (not record.is_active or record.applied.paused_from is not None)
+    if status == "PAUSED" and record is not None and ours:
         status = record.applied.paused_from or "UNPAUSED"
         return {**wanted, name: {**wanted[name], "pause_status": status}}
     if status == "PAUSED" and name not in live:
@@ -265,10 +267,11 @@ def plan_retirement(
         return replace(action, kind=ActionKind.FAIL, error=error)
     if prune is Prune.DELETE:
         return replace(action, kind=ActionKind.DELETE)
-    return _plan_pause(action, live, record)
+    return plan_pause(action, live, record)
 
 
-def _plan_pause(action: Action, live: LiveJob, record: JobRecord) -> Action:
+def plan_pause(action: Action, live: LiveJob, record: JobRecord) -> Action:
+    """What keeps the job from starting by itself."""
     for name in STARTERS:
         if name in live.settings and pause_status(live.settings) != "PAUSED":
             paused = {**(live.settings[name] or {}), "pause_status": "PAUSED"}

@@ -4,19 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from lakeflow_meta.control.rows import Module, RowError, read_recorded
+from lakeflow_meta.control.rows import Module, read_recorded
+from lakeflow_meta.control.sync import TIMES
 from lakeflow_meta.control.tables import JOBS, MODULES, TABLES, ControlTables, TableLayout
 from lakeflow_meta.errors import NotFoundError
 from lakeflow_meta.jobs.job_settings import has_tasks
-from lakeflow_meta.jobs.records import JobRecord, read_record
+from lakeflow_meta.jobs.records import JobRecord, read_records
 from lakeflow_meta.ports import ControlStore
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 
 @dataclass(frozen=True, slots=True)
 class RecordedJobs:
-    """Modules and job records by module name; ``problems`` are rows that cannot be read."""
+    """Modules and job records by module name.
+
+    ``problems``: why modules cannot be read, `NO_MODULE` for rows that name none. The jobs of
+    these modules are left as they are.
+    """
 
     version: int
     modules: Mapping[str, Module]
@@ -45,32 +53,27 @@ def read_recorded_jobs(store: ControlStore, tables: ControlTables) -> RecordedJo
         hint = "load metadata with `lakeflow-meta sync PATH`"
         message = f"nothing is recorded: {tables.sources} does not exist; {hint}"
         raise NotFoundError(message, code="TABLE_NOT_FOUND")
-    sources = store.read(tables.sources, version=version).to_pylist()
+    sources = _without_times(store.read(tables.sources, version=version))
     modules, declared = _rows(store, tables, MODULES), _rows(store, tables, TABLES)
     found = read_recorded(sources, modules, declared, table=str(tables.sources))
-    problems: dict[str, str] = {}
-    for problem in found.problems:
-        name = _module_of(problem.path, found.modules)
-        problems[name] = "; ".join(filter(None, [problems.get(name), str(problem)]))
-    records: dict[str, JobRecord] = {}
-    for row in _rows(store, tables, JOBS):
-        try:
-            records[row["module_name"]] = read_record(row)
-        except RowError as error:
-            problems[row["module_name"]] = f"{tables.of(JOBS)}: {error}"
-    return RecordedJobs(version, found.modules, records, problems)
+    records, bad_records = read_records(_rows(store, tables, JOBS), str(tables.of(JOBS)))
+    problems: dict[str, dict[str, None]] = {}
+    for bad in (*found.bad_rows, *bad_records):
+        problems.setdefault(bad.module_name, {})[str(bad.problem)] = None
+    texts = {name: "; ".join(lines) for name, lines in problems.items()}
+    return RecordedJobs(version, found.modules, records, texts)
 
 
 def _rows(store: ControlStore, tables: ControlTables, layout: TableLayout) -> list[dict[str, Any]]:
     try:
-        rows: list[dict[str, Any]] = store.read(tables.of(layout)).to_pylist()
+        return _without_times(store.read(tables.of(layout)))
     except NotFoundError:
         return []
+
+
+def _without_times(found: pa.Table) -> list[dict[str, Any]]:
+    """As values of Python, times take several times as long as all other columns together."""
+    rows: list[dict[str, Any]] = found.select(
+        [name for name in found.column_names if name not in TIMES]
+    ).to_pylist()
     return rows
-
-
-def _module_of(key: str, modules: Mapping[str, Module]) -> str:
-    """The module of a row's key, ``module`` or ``module/source``; both may hold slashes."""
-    parts = key.split("/")
-    prefixes = ["/".join(parts[:end]) for end in range(len(parts), 0, -1)]
-    return next((name for name in prefixes if name in modules), parts[0])

@@ -9,16 +9,21 @@ job was paused).
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from lakeflow_meta.control.changes import module_state
-from lakeflow_meta.control.rows import Module, RowError
+from lakeflow_meta.control.changes import ModuleState, module_state
+from lakeflow_meta.control.rows import NO_MODULE, BadRow, Module, RowError, json_object
+from lakeflow_meta.errors import Problem
 from lakeflow_meta.fingerprint import canonical_json, fingerprint
-from lakeflow_meta.jobs.job_settings import JobDefinition
 from lakeflow_meta.jobs.settings_diff import managed_keys
+
+if TYPE_CHECKING:
+    from lakeflow_meta.jobs.job_settings import JobDefinition
+
+_REMEDY = "delete the row: the next apply finds the job again by its tags"
 
 CREATION_LEASE = "jobs/creation"
 """Key of the lease row in ``etl_control_state``."""
@@ -32,6 +37,11 @@ class AppliedState:
     module: str = ""
     queries: Mapping[str, str] = field(default_factory=dict)
     paused_from: str | None = None
+
+    @property
+    def state(self) -> ModuleState:
+        """What the change detector compares with."""
+        return ModuleState(self.module, self.sources)
 
     def to_json(self) -> str:
         """As the column holds it."""
@@ -78,24 +88,57 @@ class JobRecord:
 
 def read_record(row: Mapping[str, Any]) -> JobRecord:
     """A record from its row. Raises RowError, naming the column."""
-    if row.get("job_id") is None:
-        raise RowError("job_id is empty")
-    state = _object(row, "applied_state")
+    for column in ("module_name", "job_id"):
+        if row.get(column) in (None, ""):
+            raise RowError(f"{column} is empty", _REMEDY)
     return JobRecord(
         module_name=row["module_name"],
         job_id=row["job_id"],
         job_name=row.get("job_name") or "",
         settings_fingerprint=row.get("settings_fingerprint") or "",
-        managed=_object(row, "managed_fields"),
+        managed=json_object(row, "managed_fields"),
         control_version=row.get("control_version"),
-        applied=AppliedState(
-            sources=state.get("sources", {}),
-            module=state.get("module", ""),
-            queries=state.get("queries", {}),
-            paused_from=state.get("paused_from"),
-        ),
+        applied=_read_applied(row),
         is_active=row.get("is_active") is not False,
     )
+
+
+def _read_applied(row: Mapping[str, Any]) -> AppliedState:
+    state = json_object(row, "applied_state")
+    sources, queries = state.get("sources", {}), state.get("queries", {})
+    module, paused_from = state.get("module", ""), state.get("paused_from")
+    texts = [module, "" if paused_from is None else paused_from]
+    for part in (sources, queries):
+        texts += part.values() if isinstance(part, dict) else [None]
+    if not all(isinstance(text, str) for text in texts):
+        raise RowError("applied_state is JSON, but not what an apply has written", _REMEDY)
+    return AppliedState(sources, module, queries, paused_from)
+
+
+def read_records(
+    rows: Iterable[Mapping[str, Any]], table: str
+) -> tuple[dict[str, JobRecord], tuple[BadRow, ...]]:
+    """Records by module, and the rows that cannot be used; ``table`` names them in problems."""
+    by_module: dict[str | None, list[Mapping[str, Any]]] = {}
+    for row in rows:
+        by_module.setdefault(row.get("module_name"), []).append(row)
+    records: dict[str, JobRecord] = {}
+    bad: list[BadRow] = []
+    for name, group in by_module.items():
+        try:
+            record = _only_record(group)
+            records[record.module_name] = record
+        except RowError as error:
+            path = "NULL" if name is None else name
+            problem = Problem(table, 0, 0, path, str(error), error.hint)
+            bad.append(BadRow(name or NO_MODULE, "", problem))
+    return records, tuple(bad)
+
+
+def _only_record(rows: list[Mapping[str, Any]]) -> JobRecord:
+    if len(rows) > 1:
+        raise RowError(f"{len(rows)} rows have this module", "delete all but one of them")
+    return read_record(rows[0])
 
 
 def applied_record(
@@ -117,19 +160,6 @@ def applied_record(
         control_version=control_version,
         applied=AppliedState(sources=state.sources, module=state.module, queries=dict(query_ids)),
     )
-
-
-def _object(row: Mapping[str, Any], column: str) -> dict[str, Any]:
-    text = row.get(column)
-    if not text:
-        return {}
-    try:
-        value = json.loads(text)
-    except json.JSONDecodeError as error:
-        raise RowError(f"{column} is not JSON: {error.msg} at character {error.pos}") from error
-    if not isinstance(value, dict):
-        raise RowError(f"{column} is JSON, but not an object")
-    return value
 
 
 # --------------------------------------------------------------------------- the lease

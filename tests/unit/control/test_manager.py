@@ -1,6 +1,6 @@
 """The manager: loads, soft deletes, SQL, changes. On the in-memory store."""
 
-from datetime import timedelta
+from datetime import date, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -225,14 +225,30 @@ def test_changes_since_a_time_compare_with_the_table_of_that_time(
     ]
 
 
-def test_a_time_without_zone_or_before_the_history_is_refused(manager: MetadataManager) -> None:
+def test_at_a_time_before_the_control_tables_nothing_was_there(manager: MetadataManager) -> None:
     manager.load(declared())
-    with pytest.raises(ConfigError, match="has no zone"):
-        manager.detect_changes("2025-01-01T00:00:00")
-    with pytest.raises(ConfigError, match="no history as old as"):
-        manager.detect_changes("1999-01-01T00:00:00+00:00")
-    with pytest.raises(ConfigError, match="is not a time"):
-        manager.detect_changes("yesterday")
+    found = manager.detect_changes("1999-01-01T00:00:00+00:00")
+    assert (found["new_modules"], found["updated_modules"]) == (["sales"], [])
+    assert found["warnings"] == []
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ("2025-01-01T00:00:00", "has no zone; write 2025-01-01T00:00:00\\+00:00 for UTC"),
+        (datetime(2025, 1, 1), "has no zone"),  # noqa: DTZ001  # what is refused
+        ("yesterday", "is not a time; write 2025"),
+        ("5", "is not a time; write 2025"),
+        ("", "is not a time"),
+        (date(2025, 1, 1), "is not a time"),
+        ("0001-01-01T00:00:00+14:00", "is not a time"),
+    ],
+)
+def test_a_time_without_zone_or_that_cannot_be_read_is_refused(
+    manager: MetadataManager, given: Any, message: str
+) -> None:
+    with pytest.raises(ConfigError, match=message):
+        manager.detect_changes(given)
 
 
 def test_an_answer_that_is_remembered_is_given_without_reading_the_rows(
@@ -264,24 +280,40 @@ def test_after_a_remembered_answer_every_kind_of_change_is_still_seen(
     assert manager.detect_changes()["deactivated_modules"] == ["sales"]
 
 
-def test_what_cannot_be_read_is_not_remembered(manager: MetadataManager, store: FakeStore) -> None:
+def test_what_cannot_be_read_stays_a_problem_until_it_can_be(
+    manager: MetadataManager, store: FakeStore
+) -> None:
     manager.load(declared())
-    bad = {"module_name": "sales", "source_id": "b", "source_config": "{oops"}
-    store.merge(TABLES.sources, [bad], keys=SOURCES.keys)
-    manager.remember_answer()
-    with pytest.raises(SpecError, match="sales/b"):
-        manager.changes()
+    apply(manager, store)
+    set_config(store, "{oops")
+    for _ in range(2):
+        manager.remember_answer()
+        assert [p.path for p in manager.changes().problems] == ["sales/b"]
+    set_config(store, "{}")
+    assert not any(manager.detect_changes().values())
 
 
 def test_rows_that_cannot_be_read_are_named_never_nothing_to_do(
     manager: MetadataManager, store: FakeStore
 ) -> None:
     manager.load(declared())
-    store.merge(
-        TABLES.sources,
-        [{"module_name": "sales", "source_id": "b", "source_config": "{oops"}],
-        keys=SOURCES.keys,
-    )
+    set_config(store, "{oops")
     assert [p.path for p in manager.recorded().problems] == ["sales/b"]
-    with pytest.raises(SpecError, match="sales/b: source_config is not JSON"):
-        manager.detect_changes()
+    found = manager.detect_changes()
+    assert found.pop("problems") == [
+        {
+            "file": "main.lakeflow.etl_control",
+            "line": 0,
+            "column": 0,
+            "path": "sales/b",
+            "message": "source_config is not JSON: Expecting property name enclosed in double"
+            " quotes at character 1",
+            "hint": "correct the row with `lakeflow-meta sql`",
+        }
+    ]
+    assert not any(found.values())
+
+
+def set_config(store: FakeStore, text: str) -> None:
+    row = {"module_name": "sales", "source_id": "b", "source_config": text}
+    store.merge(TABLES.sources, [row], keys=SOURCES.keys)

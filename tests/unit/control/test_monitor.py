@@ -590,6 +590,66 @@ def test_metadata_that_cannot_be_read_is_an_error_and_never_no_changes(world: Wo
     assert updated(monitor.check_and_update()) == {"a": "updated"}
 
 
+def test_a_bad_row_is_an_error_each_look_and_does_not_stop_the_others(world: World) -> None:
+    for name in ("bad", "good"):
+        world.folder.put(f"{name}.yml", module(name))
+    monitor = world.monitor()
+    monitor.check_and_update()
+    job = world.jobs.get_job(next(world.jobs.list_jobs()).job_id)
+    corrupt(world, "bad", "{oops")
+    world.set_statement("good", "SELECT 2")
+    result = monitor.check_and_update()
+    assert updated(result) == {"good": "updated"}
+    assert [error.split(": ")[1] for error in result["errors"]] == ["bad/s0"]
+    before = world.versions()
+    for again in (monitor, world.monitor(), monitor):
+        assert again.check_and_update()["errors"] == result["errors"]
+    assert world.versions() == before
+    assert world.jobs.get_job(job.job_id) == job
+    corrupt(world, "bad", '{"mended":true}')
+    mended = monitor.check_and_update()
+    assert (updated(mended), mended["errors"]) == ({"bad": "unchanged"}, [])
+    assert not monitor.check_and_update()["changes_detected"]
+
+
+def test_a_bad_row_is_an_error_each_look_also_without_apply_and_after_a_failed_one(
+    world: World,
+) -> None:
+    for name in ("bad", "good"):
+        world.folder.put(f"{name}.yml", module(name))
+    silent = world.monitor(apply=None)
+    silent.check_and_update()
+    corrupt(world, "bad", "{oops")
+    for _ in range(2):
+        assert len(silent.check_and_update()["errors"]) == 1
+    monitor = world.monitor()
+    world.jobs.fail_on("list_jobs")
+    assert len(monitor.check_and_update()["errors"]) == 2
+    assert updated(monitor.check_and_update()) == {"good": "created"}
+
+
+def test_a_failed_pause_is_tried_at_the_next_look(world: World) -> None:
+    schedule = {"quartz_cron_expression": "0 0 2 * * ?", "timezone_id": "UTC"}
+    text = module("a").replace(
+        "    sources:", f"    job_config: {json.dumps({'schedule': schedule})}\n    sources:"
+    )
+    world.folder.put("a.yml", text)
+    monitor = world.monitor()
+    monitor.check_and_update()
+    world.store.merge(TABLES.sources, [], keys=SOURCES.keys, scope={})
+    world.jobs.fail_on("update_job")
+    assert monitor.check_and_update()["errors"]
+    assert updated(monitor.check_and_update()) == {"a": "paused"}
+    (live,) = world.jobs.list_jobs()
+    assert live.settings["schedule"]["pause_status"] == "PAUSED"
+    assert not monitor.check_and_update()["changes_detected"]
+
+
+def corrupt(world: World, name: str, text: str) -> None:
+    row = {"module_name": name, "source_id": "s0", "target_config": text}
+    world.store.merge(TABLES.sources, [row], keys=SOURCES.keys)
+
+
 def test_two_monitors_at_once_do_the_work_once_and_agree(world: World) -> None:
     world.folder.put("a.yml", module("a"))
     one, two = world.monitor(), world.monitor()
