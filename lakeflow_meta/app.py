@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 from lakeflow_meta.errors import ConfigError
+from lakeflow_meta.load_settings import load_settings
 from lakeflow_meta.ports import (
     Clock,
     ControlStore,
@@ -24,11 +25,7 @@ from lakeflow_meta.ports import (
 )
 from lakeflow_meta.progress import Progress, silent
 from lakeflow_meta.settings import (
-    ENVIRONMENT_PREFIX,
-    Layer,
     Resolved,
-    environment_layer,
-    resolve,
 )
 from lakeflow_meta.targets.databricks import DatabricksTarget, in_runtime
 from lakeflow_meta.targets.local import LocalTarget
@@ -44,6 +41,8 @@ if TYPE_CHECKING:
     from lakeflow_meta.control.monitor import MetadataMonitor
     from lakeflow_meta.control.tables import ControlTables
     from lakeflow_meta.ingest.ingestor import Ingestor
+    from lakeflow_meta.jobs.deployer import Deployer
+    from lakeflow_meta.jobs.deployment import Deployment
     from lakeflow_meta.jobs.job_settings import JobContext
     from lakeflow_meta.jobs.orchestrator import JobOrchestrator
     from lakeflow_meta.schema.engine import SchemaEngine
@@ -93,7 +92,7 @@ class App:
         given = dict(overrides or {})
         if parts.get("workspace_client") is not None:
             given.setdefault("backend", "databricks")
-        return cls(resolve(_layers(given, conf)), **parts)
+        return cls(load_settings(given, conf), **parts)
 
     @cached_property
     def local(self) -> LocalTarget:
@@ -297,6 +296,56 @@ class App:
             lease_seconds=terms.lease_seconds,
             wait_seconds=terms.wait_seconds,
             unknown_fields=terms.unknown_fields,
+            with_package=None if self.target.runs_here else self._with_package,
+        )
+
+    def _with_package(self, context: JobContext) -> JobContext:
+        """Job settings of a platform name the package that was deployed there."""
+        from lakeflow_meta.jobs.deploy_memory import DeployMemory
+
+        return DeployMemory(self.store, self.tables).in_context(context)
+
+    # --- deployment
+
+    def deployment(self, options: Mapping[str, Any]) -> Deployment:
+        """What `deploy` is to put on the workspace; ``options`` win over ``deploy:`` of settings.
+
+        Raises ConfigError.
+        """
+        self._workspace("deploy")
+        from lakeflow_meta.backends.own_package import own_package
+        from lakeflow_meta.jobs.deployment import wanted_deployment
+
+        settings = self.settings.deploy.changed(options)
+        return wanted_deployment(self.settings, settings, own_package(), self.job_context)
+
+    @cached_property
+    def deployer(self) -> Deployer:
+        """Puts this package and its two jobs on a workspace. Raises ConfigError elsewhere."""
+        from lakeflow_meta.jobs.deployer import Deployer, Workspace
+
+        target = self._workspace("deploy")
+        terms = target.apply_terms
+        return Deployer(
+            Workspace(target.uploads, target.jobs, target.permissions, target.jobs, target.job_url),
+            self.store,
+            tables=self.tables,
+            clock=self.clock,
+            progress=self.progress,
+            actor=self.actor,
+            lease_seconds=terms.lease_seconds,
+            wait_seconds=terms.wait_seconds,
+        )
+
+    def _workspace(self, command: str) -> DatabricksTarget:
+        """Raises ConfigError where the target is no workspace."""
+        if isinstance(self.target, DatabricksTarget):
+            return self.target
+        name = self.settings.target
+        raise ConfigError(
+            f"{command} needs a Databricks workspace, and target {name!r} is the embedded one,"
+            " which has this package already; name another target, e.g. lakeflow-meta"
+            f" --target prod {command}, with backend: databricks in conf/prod.yml"
         )
 
     # --- data plane
@@ -356,38 +405,3 @@ class App:
             clock=self.clock,
             progress=self.progress,
         )
-
-
-def _layers(overrides: Mapping[str, Any], conf: Path | None) -> list[Layer]:
-    """Settings by rising weight. Raises ConfigError."""
-    environment = environment_layer(os.environ)
-    inside = in_runtime(os.environ)
-    usual = "databricks" if inside else "local"
-    target = overrides.get("target") or environment.values.get("target") or usual
-    folder = conf or Path(os.environ.get(f"{ENVIRONMENT_PREFIX}CONF") or "conf")
-    if conf is not None and not conf.is_dir():
-        raise ConfigError(f"there is no settings folder {conf}")
-    files = [folder / "default.yml", folder / f"{target}.yml"]
-    if target != usual and not files[1].is_file():
-        raise ConfigError(f"target {target!r} has no settings file {files[1]}")
-    runtime = {"target": usual, "backend": "databricks"}
-    return [
-        *([Layer("Databricks runtime", runtime)] if inside else []),
-        *(_file_layer(file) for file in files if file.is_file()),
-        environment,
-        Layer("command line", overrides),
-    ]
-
-
-def _file_layer(file: Path) -> Layer:
-    from lakeflow_meta.control.yaml_nodes import read_document
-
-    try:
-        document = read_document(str(file), file.read_text(encoding="utf-8"), {})
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"settings file {file} cannot be read: {error}") from error
-    value = {} if document.value is None else document.value
-    if document.problems or not isinstance(value, dict):
-        lines = [str(problem) for problem in document.problems] or [f"{file}: not a mapping"]
-        raise ConfigError("\n".join(lines))
-    return Layer(str(file), value)

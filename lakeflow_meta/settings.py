@@ -11,13 +11,72 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    model_validator,
+)
 
 from lakeflow_meta.errors import ConfigError
 from lakeflow_meta.findings import path_text, validation_findings
 from lakeflow_meta.names import TableName
 
 ENVIRONMENT_PREFIX = "LAKEFLOW_META_"
+
+
+def _number_as_text(value: Any) -> Any:
+    """YAML reads ``4`` as a number."""
+    return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+
+
+class DeploySettings(BaseModel):
+    """What `lakeflow-meta deploy` puts on a workspace. Each may be given on the command line."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    package_folder: str | None = None
+    """Where the wheel and the settings go: ``/Volumes/…`` or ``/Workspace/…``."""
+    schedule: str = "0 0 * * * ?"
+    """When the orchestrator runs: a Quartz cron expression."""
+    timezone_id: str = "UTC"
+    """Zone of the schedule, e.g. Europe/Berlin."""
+    metadata_volume: str | None = None
+    """Folder of metadata files that the jobs read; without it only the control tables."""
+    monitor_interval_seconds: Annotated[float, Field(ge=1)] | None = 60.0
+    """From the start of one look of the monitor to the next; null: no monitor."""
+    environment_version: Annotated[
+        str, BeforeValidator(_number_as_text), Field(pattern=r"^([2-9]|[1-9]\d+)$")
+    ] = "4"
+    """Of serverless compute: 2 is the first with Python 3.11.
+    https://docs.databricks.com/release-notes/serverless/environment-version/"""
+    existing_cluster_id: str | None = None
+    """Run on this cluster instead of serverless compute."""
+    job_cluster: dict[str, Any] | None = None
+    """Or on a cluster of the job's own, as ``new_cluster`` of the Jobs API."""
+    run_as: dict[str, str] | None = None
+    """Who the jobs run as: ``service_principal_name`` or ``user_name``; else who deploys."""
+    permissions: tuple[dict[str, str], ...] = ()
+    """Who may do what with the two jobs, as ``access_control_list`` of the Permissions API."""
+
+    @model_validator(mode="after")
+    def _one_compute(self) -> DeploySettings:
+        if self.existing_cluster_id is not None and self.job_cluster is not None:
+            raise ValueError("existing_cluster_id and job_cluster exclude each other; name one")
+        return self
+
+    def changed(self, options: Mapping[str, Any]) -> DeploySettings:
+        """With options of the command line, which win. Raises ConfigError."""
+        try:
+            return DeploySettings.model_validate({**self.model_dump(), **options})
+        except ValidationError as error:
+            lines = [
+                f"deploy.{path_text(f.path)}: {f.message}" + (f" ({f.hint})" if f.hint else "")
+                for f in validation_findings(error, DeploySettings)
+            ]
+            raise ConfigError("\n".join(lines)) from error
 
 
 class Settings(BaseModel):
@@ -45,6 +104,24 @@ class Settings(BaseModel):
     ddl_stagger_seconds: Annotated[float, Field(ge=0)] = 0.2
     history_days: Annotated[int, Field(ge=1)] = 30
     actor: str = ""
+    deploy: DeploySettings = DeploySettings()
+
+    def portable(self) -> dict[str, Any]:
+        """What a deployed job has to know: all that is not of this machine, and no default."""
+        return self.model_dump(mode="json", exclude_defaults=True, exclude=_OF_THIS_MACHINE)
+
+
+_OF_THIS_MACHINE = {
+    "target",
+    "home",
+    "cache",
+    "control_table",
+    "host",
+    "profile",
+    "actor",
+    "deploy",
+}
+"""Settings that a deployed job gets otherwise: by an option, or from the compute it runs on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +146,8 @@ def environment_layer(environment: Mapping[str, str]) -> Layer:
         name: environment[ENVIRONMENT_PREFIX + name.upper()]
         for name, field in Settings.model_fields.items()
         if ENVIRONMENT_PREFIX + name.upper() in environment
-        and field.annotation not in (dict[str, Any], dict[str, str], tuple[str, ...])
+        and field.annotation
+        not in (dict[str, Any], dict[str, str], tuple[str, ...], DeploySettings)
     }
     return Layer("environment", values)
 

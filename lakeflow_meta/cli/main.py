@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TextIO
 
 import typer
 
-from lakeflow_meta.cli import control, data, jobs, migrate, monitor, project
+from lakeflow_meta.cli import control, data, deploy, jobs, migrate, monitor, project
 from lakeflow_meta.cli.output import Output, Session
 from lakeflow_meta.errors import BackendError, LakeflowMetaError, SpecError
 
@@ -28,7 +28,7 @@ cli = typer.Typer(
     "\n\nExamples:\n\n  lakeflow-meta validate metadata/\n\n  lakeflow-meta sync metadata/"
     "\n\n  lakeflow-meta plan\n\n  lakeflow-meta apply --run",
 )
-for group in (control, jobs, data, monitor, project, migrate):
+for group in (control, jobs, data, monitor, project, deploy, migrate):
     group.register(cli)
 
 
@@ -68,8 +68,13 @@ def options(
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run the command line and exit."""
-    sys.exit(run(list(arguments) if arguments is not None else sys.argv[1:]))
+    """Run the command line; a failure exits with its code.
+
+    Success returns: a ``python_wheel_task`` calls this, and takes any SystemExit for a failure.
+    """
+    code = run(list(arguments) if arguments is not None else sys.argv[1:])
+    if code:
+        sys.exit(code)
 
 
 def run(arguments: list[str], session: Session | None = None) -> int:

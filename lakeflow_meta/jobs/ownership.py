@@ -1,4 +1,4 @@
-"""Tags that say which control table and module a job belongs to. Pure.
+"""Tags that say which control table and module a job belongs to, or which deployment. Pure.
 
 They are how a job is found again when its record is lost. Tags reach the clusters of a job, so
 their values keep to what every cloud accepts; the strictest is a label of Google Cloud: 63 lower
@@ -15,6 +15,8 @@ from typing import Any
 
 TABLE_TAG = "lakeflow_meta_control_table"
 MODULE_TAG = "lakeflow_meta_module"
+DEPLOYMENT_TAG = "lakeflow_meta_deployment"
+"""On the jobs of a deployment: what the job is for. These are of no module."""
 RESERVED_PREFIX = "lakeflow_meta_"
 MAX_TAGS = 25
 """A job takes at most 25 tags: https://docs.databricks.com/api/workspace/jobs/create"""
@@ -55,3 +57,21 @@ def is_owned(settings: Mapping[str, Any], control_table: str, module_name: str) 
     """Whether the job carries exactly this module's tags."""
     tags = ownership_tags(control_table, module_name)
     return owner(settings) == (tags[TABLE_TAG], tags[MODULE_TAG])
+
+
+def deployment_tags(control_table: str, kind: str) -> dict[str, str]:
+    """The tags of a job that keeps the control table itself at work."""
+    return {TABLE_TAG: tag_value(control_table.lower()), DEPLOYMENT_TAG: kind}
+
+
+def is_deployment(settings: Mapping[str, Any], control_table: str, kind: str) -> bool:
+    """Whether the job carries exactly these tags, and is of no module."""
+    tags = settings.get("tags") or {}
+    wanted = deployment_tags(control_table, kind)
+    return MODULE_TAG not in tags and {name: tags.get(name) for name in wanted} == wanted
+
+
+def is_marked(settings: Mapping[str, Any]) -> bool:
+    """Whether the job carries tags that say whose it is."""
+    tags = settings.get("tags") or {}
+    return any(name in tags for name in (TABLE_TAG, MODULE_TAG, DEPLOYMENT_TAG))

@@ -28,7 +28,9 @@ if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
     from lakeflow_meta.backends.databricks_jobs import DatabricksJobs
+    from lakeflow_meta.backends.databricks_permissions import DatabricksPermissions
     from lakeflow_meta.backends.sql_store import RunSql
+    from lakeflow_meta.backends.workspace_upload import WorkspaceUploads
     from lakeflow_meta.names import TableName
     from lakeflow_meta.schema.live import TableState
     from lakeflow_meta.settings import Settings
@@ -71,6 +73,8 @@ class DatabricksTarget:
             return self._client
         from lakeflow_meta.backends.workspace_client import open_workspace
 
+        if self._inside:  # the compute's own workspace; profiles are files of a laptop
+            return open_workspace()
         return open_workspace(host=self._settings.host, profile=self._settings.profile)
 
     @cached_property
@@ -124,6 +128,28 @@ class DatabricksTarget:
             wait_seconds=2 * _LEASE_SECONDS,
             unknown_fields=self.jobs.unknown_fields,
         )
+
+    @cached_property
+    def permissions(self) -> DatabricksPermissions:
+        """Who may do what with jobs."""
+        from lakeflow_meta.backends.databricks_permissions import DatabricksPermissions
+
+        return DatabricksPermissions(
+            self.client,
+            reads_per_second=self._settings.reads_per_second,
+            writes_per_second=self._settings.writes_per_second,
+        )
+
+    @cached_property
+    def uploads(self) -> WorkspaceUploads:
+        """Files of volumes and of the workspace."""
+        from lakeflow_meta.backends.workspace_upload import WorkspaceUploads
+
+        return WorkspaceUploads(self.client)
+
+    def job_url(self, job_id: int) -> str:
+        """Where people find a job."""
+        return f"{str(self.client.config.host).rstrip('/')}/jobs/{job_id}"
 
     @cached_property
     def queries(self) -> QueriesApi:

@@ -14,6 +14,7 @@ PACKAGE = Path(__file__).parents[2] / "lakeflow_meta"
 FILES = sorted(PACKAGE.rglob("*.py"))
 PLATFORMS = {"pyspark", "delta", "deltalake", "databricks", "psycopg", "py4j"}
 VERBS = {
+    "control.change_detector",
     "control.change_memory",
     "control.file_intake",
     "control.history",
@@ -22,9 +23,12 @@ VERBS = {
     "control.monitor",
     "control.read_files",
     "control.restore",
+    "control.sql_runner",
     "control.volume_watch",
     "jobs.apply_run",
     "jobs.creation_lock",
+    "jobs.deploy_memory",
+    "jobs.deployer",
     "jobs.journal",
     "jobs.live_jobs",
     "jobs.orchestrator",
@@ -39,7 +43,13 @@ VERBS = {
     "ingest.ledger",
     "ingest.tally",
 }
-SQL_MODULES = {"sql", "sql_rows", "sql_queries", "backends.local.spark.registration_sql"}
+SQL_MODULES = {
+    "sql",
+    "sql_rows",
+    "sql_queries",
+    "sql_sqlite",
+    "backends.local.spark.registration_sql",
+}
 SAME_PROCESS = ("app", "cli.main")
 """Tasks of our own jobs are our own commands: the embedded workspace calls them in process."""
 LAYERS = ("noun", "port", "verb", "backend", "app", "cli")
@@ -58,7 +68,7 @@ def layer_of(name: str) -> str:
     top = name.split(".")[0]
     if top in ("cli", "__main__"):
         return "cli"
-    if top in ("app", "api", "operations", "status", "targets"):
+    if top in ("app", "api", "load_settings", "operations", "status", "targets"):
         return "app"
     if top in ("backends", "testing"):
         return "backend"
