@@ -16,9 +16,10 @@ from lakeflow_meta.control.rows import Row as Row  # rows are a word of every po
 
 if TYPE_CHECKING:
     import pyarrow as pa
-    from sqlglot import exp
 
     from lakeflow_meta.control.row_changes import RowChange
+    from lakeflow_meta.control.sql.checked_query import CheckedQuery
+    from lakeflow_meta.control.sql.row_edits import CheckEdits
     from lakeflow_meta.control.tables import TableLayout
     from lakeflow_meta.control.watched_files import WatchedFile
     from lakeflow_meta.ingest.batch import Batch, BatchCounts
@@ -116,27 +117,28 @@ class ControlStore(Protocol):
     ) -> None:
         """Add rows; columns that a row does not name become NULL."""
 
-    def select(self, query: exp.Query, tables: Mapping[str, TableName]) -> pa.Table:
-        """Run a checked SELECT; ``tables`` says which table each name in it stands for."""
+    def select(self, query: CheckedQuery, tables: Mapping[str, TableName]) -> pa.Table:
+        """Run a checked query; ``tables`` says which table each name in it stands for.
 
-    def update(
+        The columns of the result have the query's names. Raises BackendError for a value that has
+        no result, such as a CAST of a text that is no number.
+        """
+
+    def change(
         self,
         table: TableName,
-        assignments: Mapping[str, exp.Expr],
-        where: exp.Expr | None,
+        query: CheckedQuery,
+        tables: Mapping[str, TableName],
         *,
+        check: CheckEdits,
         note: Mapping[str, str] | None = None,
     ) -> int:
-        """Set columns of the rows that match; the number of rows."""
+        """Work out the edits of single rows, check them, and write them; the number of rows.
 
-    def delete(
-        self,
-        table: TableName,
-        where: exp.Expr | None,
-        *,
-        note: Mapping[str, str] | None = None,
-    ) -> int:
-        """Delete the rows that match; the number of rows."""
+        ``query`` gives the edits (`control.sql.row_edits`); ``check`` sees them before anything is
+        written, and again when another writer was first. What is written is what was checked, in
+        one transaction, and only while each row is as the query saw it. No edits make no version.
+        """
 
     def history(self, table: TableName) -> list[Commit]:
         """All known commits, oldest first."""
@@ -290,8 +292,11 @@ class JobsApi(Protocol):
     https://docs.databricks.com/api/workspace/jobs
     """
 
-    def list_jobs(self) -> Iterator[LiveJob]:
-        """Every job the caller may see, oldest first, with settings (tasks may be left out)."""
+    def list_jobs(self, *, with_tasks: bool = True) -> Iterator[LiveJob]:
+        """Every job the caller may see, oldest first, with settings (tasks may be left out).
+
+        Without tasks they always are, with the clusters: the list is then short, also of many jobs.
+        """
 
     def get_job(self, job_id: int) -> LiveJob:
         """One job with all settings. Raises NotFoundError."""
@@ -357,6 +362,59 @@ class QueriesApi(Protocol):
 
     def trash_query(self, query_id: str) -> None:
         """Move a query to the trash: no longer found or run. Raises NotFoundError."""
+
+
+class PermissionsApi(Protocol):
+    """Who may do what with jobs: https://docs.databricks.com/api/workspace/permissions.
+
+    An entry is ``{"user_name" | "group_name" | "service_principal_name": …, "permission_level":
+    …}``, as `JobDefinition.permissions` has them.
+    """
+
+    def get(self, job_id: int) -> list[dict[str, str]]:
+        """Entries of the job itself, its owner among them; what is inherited is left out.
+
+        Raises NotFoundError.
+        """
+
+    def update(self, job_id: int, permissions: Sequence[Mapping[str, str]]) -> None:
+        """Give the named principals these levels; all others keep theirs. Raises NotFoundError."""
+
+    def replace(self, job_id: int, permissions: Sequence[Mapping[str, str]]) -> None:
+        """Make these the only entries of the job itself; exactly one of them is its owner.
+
+        Raises NotFoundError.
+        """
+
+
+class RunStopper(Protocol):
+    """Ends what a job is doing now."""
+
+    def cancel_runs(self, job_id: int) -> None:
+        """Ask every active run of the job to stop, without waiting; a continuous job then starts
+        anew, with the settings of now. Raises NotFoundError.
+
+        https://docs.databricks.com/jobs/continuous
+        """
+
+
+class Uploads(Protocol):
+    """Files of a workspace, by absolute paths: of a volume or of its own folders."""
+
+    def has(self, path: str, size_bytes: int) -> bool:
+        """Whether a file of this size is there. Raises BackendError."""
+
+    def put(self, path: str, content: bytes) -> None:
+        """Write a file whole, over one that is there; folders above are made.
+
+        Raises NotFoundError where there is no such volume, BackendError.
+        """
+
+    def names(self, folder: str) -> list[str]:
+        """Names of files and folders right in a folder; none where it is not there."""
+
+    def remove(self, path: str) -> None:
+        """Delete a file, or a folder with the files in it; what is gone already is done."""
 
 
 # --------------------------------------------------------------------------- data plane

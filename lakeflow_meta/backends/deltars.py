@@ -14,17 +14,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import pyarrow as pa
-from deltalake import CommitProperties, DeltaTable, QueryBuilder, write_deltalake
+from deltalake import CommitProperties, DeltaTable, write_deltalake
 from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
 from tenacity import RetryError, Retrying, retry_if_exception_type
 from tenacity.stop import stop_after_delay
 from tenacity.wait import wait_random_exponential
 
+from lakeflow_meta.backends.deltars_edits import write_edits
 from lakeflow_meta.backends.deltars_maintenance import Maintenance, maintain, maintain_quietly
 from lakeflow_meta.backends.deltars_versions import changed_rows, is_whole, plain
 from lakeflow_meta.backends.offered_rows import check_zones, refuse_duplicates
 from lakeflow_meta.control.arrow import TYPES, arrow_schema
 from lakeflow_meta.control.row_changes import RowChange
+from lakeflow_meta.control.sql.row_edits import CheckEdits, read_edits
 from lakeflow_meta.control.tables import LAYOUT_VERSION, LayoutColumn, TableLayout
 from lakeflow_meta.errors import BackendError, ConflictError, NotFoundError
 from lakeflow_meta.names import TableName
@@ -37,7 +39,7 @@ from lakeflow_meta.sql import (
 )
 
 if TYPE_CHECKING:
-    from sqlglot import exp
+    from lakeflow_meta.control.sql.checked_query import CheckedQuery
 
 _T = TypeVar("_T")
 
@@ -64,7 +66,7 @@ class DeltaRsStore:
         self._root = str(root).rstrip("/")
         self._storage_options = dict(storage_options or {})
         self._retry_seconds = retry_seconds
-        self._maintenance = maintenance or Maintenance()
+        self.upkeep = maintenance or Maintenance()
 
     # --- tables
 
@@ -91,7 +93,7 @@ class DeltaRsStore:
                 configuration={
                     "delta.checkpointInterval": str(_CHECKPOINT_INTERVAL),
                     "lakeflow_meta.layout": str(LAYOUT_VERSION),
-                    **self._maintenance.table_properties(),
+                    **self.upkeep.table_properties(),
                 },
                 storage_options=self._storage_options or None,
                 raise_if_key_not_exists=False,
@@ -156,26 +158,28 @@ class DeltaRsStore:
     def maintain(self, table: TableName) -> None:
         """Compact, checkpoint and vacuum now. Raises ConflictError when a writer was first."""
         try:
-            maintain(table, lambda version: self._open(table, version), self._maintenance)
+            maintain(table, lambda version: self._open(table, version), self.upkeep)
         except CommitFailedError as error:
             raise ConflictError(f"{table}: upkeep gave way to other writers") from error
         except (DeltaError, OSError) as error:
             raise _refused(table, error) from error
 
-    def select(self, query: exp.Query, tables: Mapping[str, TableName]) -> pa.Table:
-        """Run a checked SELECT; ``tables`` says which table each name in it stands for."""
-        from lakeflow_meta.control.statements import datafusion_query
+    def select(self, query: CheckedQuery, tables: Mapping[str, TableName]) -> pa.Table:
+        """Run a checked query; ``tables`` says which table each name in it stands for."""
+        from lakeflow_meta.backends.sqlite_queries import answer
 
-        prepared = datafusion_query(query)
-        builder = QueryBuilder()
-        for name in prepared.tables:
-            builder = builder.register(name, self._open(tables[name]))
+        handles = {name: self._open(tables[name]) for name in query.tables}
+        return answer(query, {n: self._columns(h, query, tables[n]) for n, h in handles.items()})
+
+    def _columns(self, handle: DeltaTable, query: CheckedQuery, table: TableName) -> pa.Table:
+        """The columns that a query may name, of all rows."""
+        every = [field.name for field in handle.schema().fields]
+        names = [name for name in every if name in query.column_names] or every[:1]
         try:
-            result = builder.execute(prepared.text).read_all()
+            reader = handle.scan(columns=names)
+            return plain(pa.RecordBatchReader.from_stream(reader).read_all().select(names))
         except (DeltaError, OSError, ValueError) as error:
-            raise BackendError(f"the query was refused: {error}") from error
-        found = plain(pa.table(result))
-        return found if prepared.limit is None else found.slice(0, prepared.limit)
+            raise self._unread(table, (handle,), error) from error
 
     # --- writing
 
@@ -245,44 +249,32 @@ class DeltaRsStore:
 
         self._write(table, write)
 
-    def update(
+    def change(
         self,
         table: TableName,
-        assignments: Mapping[str, exp.Expr],
-        where: exp.Expr | None,
+        query: CheckedQuery,
+        tables: Mapping[str, TableName],
         *,
+        check: CheckEdits,
         note: Mapping[str, str] | None = None,
     ) -> int:
-        """Set columns of the rows that match; the number of rows."""
-        from lakeflow_meta.control.statements import datafusion_text
+        """Work out edits of single rows, check and write them; see `ControlStore.change`.
 
-        texts = {datafusion_ident(c): datafusion_text(e) for c, e in assignments.items()}
-        predicate = None if where is None else datafusion_text(where)
-
-        def write(handle: DeltaTable) -> int:
-            metrics = handle.update(
-                updates=texts, predicate=predicate, commit_properties=_commit(note)
-            )
-            return int(metrics["num_updated_rows"])
-
-        return self._write(table, write)
-
-    def delete(
-        self,
-        table: TableName,
-        where: exp.Expr | None,
-        *,
-        note: Mapping[str, str] | None = None,
-    ) -> int:
-        """Delete the rows that match; the number of rows."""
-        from lakeflow_meta.control.statements import datafusion_text
-
-        predicate = None if where is None else datafusion_text(where)
+        All in one version of the table: after a lost race the query runs again on the new one.
+        """
+        from lakeflow_meta.backends.sqlite_queries import answer
+        from lakeflow_meta.control.sql.checked_query import ROW, TARGET
 
         def write(handle: DeltaTable) -> int:
-            before = handle.count()
-            handle.delete(predicate, commit_properties=_commit(note))
-            return int(before - handle.count())
+            rows = plain(pa.RecordBatchReader.from_stream(handle.scan()).read_all())
+            given = {TARGET: rows.append_column(ROW, pa.array(range(rows.num_rows), pa.int64()))}
+            for name in query.tables:
+                if name in tables:
+                    whole = handle if tables[name] == table else self._open(tables[name])
+                    given[name] = self._columns(whole, query, tables[name])
+            edits = read_edits(answer(query, given).to_pylist())
+            check(edits)
+            return write_edits(handle, rows, edits, _commit(note)) if edits else 0
 
         return self._write(table, write)
 
@@ -343,8 +335,8 @@ class DeltaRsStore:
             raise _refused(table, error) from error
         except (DeltaError, OSError, pa.ArrowException) as error:
             raise _refused(table, error) from error
-        if self._maintenance.is_due(seen, handle.version()):
-            maintain_quietly(table, lambda version: self._open(table, version), self._maintenance)
+        if self.upkeep.is_due(seen, handle.version()):
+            maintain_quietly(table, lambda version: self._open(table, version), self.upkeep)
         return result
 
 
@@ -364,7 +356,8 @@ def _rows_to_arrow(handle: DeltaTable, rows: Sequence[Row], names: Sequence[str]
 
 def _column(rows: Sequence[Row], name: str, kind: pa.DataType) -> pa.Array:
     values = [row.get(name) for row in rows]
-    check_zones((name, value) for value in values)
+    if pa.types.is_timestamp(kind):
+        check_zones((name, value) for value in values)
     return pa.array(values, kind)
 
 

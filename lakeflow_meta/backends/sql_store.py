@@ -18,21 +18,24 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Protocol
 
 import pyarrow as pa
-from tenacity import RetryError, Retrying, retry_if_exception
+from tenacity import RetryError, Retrying, retry_if_exception, retry_if_result
+from tenacity.retry import retry_base
 from tenacity.stop import stop_after_delay
 from tenacity.wait import wait_random_exponential
 
 from lakeflow_meta.backends.commit_notes import read_note
 from lakeflow_meta.backends.offered_rows import check_zones, offer, plain, refuse_duplicates
 from lakeflow_meta.backends.spark import LOST_RACE_CLASSES, TRANSIENT_CONDITIONS
+from lakeflow_meta.backends.sql_edits import edit_rows, edit_schema, one_sentence, target_of
 from lakeflow_meta.control.ddl import control_table
 from lakeflow_meta.control.row_changes import RowChange, from_pairs
+from lakeflow_meta.control.sql.row_edits import CheckEdits, read_edits
 from lakeflow_meta.control.tables import TableLayout
 from lakeflow_meta.errors import BackendError, ConflictError, NotFoundError
 from lakeflow_meta.names import TableName
 from lakeflow_meta.ports import Commit, MergeResult, Row, Sleep
 from lakeflow_meta.sql import add_columns, create_table
-from lakeflow_meta.sql_queries import delete_rows, select_query, update_rows
+from lakeflow_meta.sql_queries import change_rows, select_query
 from lakeflow_meta.sql_rows import (
     Bound,
     Merge,
@@ -46,7 +49,7 @@ from lakeflow_meta.sql_rows import (
 )
 
 if TYPE_CHECKING:
-    from sqlglot import exp
+    from lakeflow_meta.control.sql.checked_query import CheckedQuery
 
 logger = logging.getLogger(__name__)
 
@@ -199,9 +202,10 @@ class SqlStore:
         ]
         return from_pairs(sides, keys)
 
-    def select(self, query: exp.Query, tables: Mapping[str, TableName]) -> pa.Table:
-        """Run a checked SELECT; ``tables`` says which table each name in it stands for."""
-        return self._query(select_query(query, tables))
+    def select(self, query: CheckedQuery, tables: Mapping[str, TableName]) -> pa.Table:
+        """Run a checked query; ``tables`` says which table each name in it stands for."""
+        with one_sentence():
+            return self._query(select_query(query, tables)).rename_columns(list(query.names))
 
     def _query(self, bound: Bound) -> pa.Table:
         self._check_size(bound)
@@ -266,26 +270,47 @@ class SqlStore:
             bound = insert_rows(table, self._offer(table, rows, named))
             self._change(table, bound, note or {})
 
-    def update(
+    def change(
         self,
         table: TableName,
-        assignments: Mapping[str, exp.Expr],
-        where: exp.Expr | None,
+        query: CheckedQuery,
+        tables: Mapping[str, TableName],
         *,
+        check: CheckEdits,
         note: Mapping[str, str] | None = None,
     ) -> int:
-        """Set columns of the rows that match; the number of rows."""
-        return self._affected(table, update_rows(table, assignments, where), note)
+        """Work out edits of single rows, check and write them; see `ControlStore.change`.
 
-    def delete(
+        Two statements: the second writes nothing, and both are repeated, where a row that is to
+        change is not as the first one saw it.
+        """
+        retrying = self._retrying(retry_if_result(lambda changed: changed is None))
+        try:
+            with one_sentence():
+                return retrying(self._change_once, table, query, tables, check, note or {}) or 0
+        except RetryError as error:
+            raise self._too_slow(table) from error
+
+    def _change_once(
         self,
         table: TableName,
-        where: exp.Expr | None,
-        *,
-        note: Mapping[str, str] | None = None,
-    ) -> int:
-        """Delete the rows that match; the number of rows."""
-        return self._affected(table, delete_rows(table, where), note)
+        query: CheckedQuery,
+        tables: Mapping[str, TableName],
+        check: CheckEdits,
+        note: Mapping[str, str],
+    ) -> int | None:
+        """How many rows changed; None where the edits were of rows that are no more."""
+        shape = self._read_shape(table)
+        target = target_of(table, shape)
+        found = self._query(select_query(query, tables, target)).rename_columns(list(query.names))
+        edits = read_edits(found.to_pylist())
+        check(edits)
+        if not edits:
+            return 0
+        offered = offer(table, edit_rows(edits), edit_schema(edits, shape))
+        known = len({edit.row for edit in edits} - {None})
+        bound = change_rows(target, offered, list(edits[0].after), known)
+        return self._affected(table, bound, note) or None  # no row: nothing was written
 
     # --- inside
 
@@ -295,21 +320,26 @@ class SqlStore:
     def _change(self, table: TableName, bound: Bound, note: Mapping[str, str]) -> pa.Table:
         """Write, and again after each lost race, for a bounded time."""
         self._check_size(bound)
-        retrying = Retrying(
-            retry=retry_if_exception(_lost_race),
+        try:
+            retrying = self._retrying(retry_if_exception(_lost_race))
+            return retrying(self._run.change, bound.text, bound.parameters, note)
+        except RetryError as error:
+            raise self._too_slow(table) from error
+        except BackendError:
+            self._shapes.pop(table.key, None)
+            raise
+
+    def _retrying(self, again: retry_base) -> Retrying:
+        return Retrying(
+            retry=again,
             wait=wait_random_exponential(multiplier=0.05, max=2.0),
             stop=stop_after_delay(self._retry_seconds),
             sleep=self._sleep,
         )
-        try:
-            return retrying(self._run.change, bound.text, bound.parameters, note)
-        except RetryError as error:
-            raise ConflictError(
-                f"{table}: other writers were first for {self._retry_seconds:.0f} seconds"
-            ) from error
-        except BackendError:
-            self._shapes.pop(table.key, None)
-            raise
+
+    def _too_slow(self, table: TableName) -> ConflictError:
+        seconds = f"{self._retry_seconds:.0f} seconds"
+        return ConflictError(f"{table}: other writers were first for {seconds}")
 
     def _check_size(self, bound: Bound) -> None:
         most = self._run.most_bytes

@@ -82,29 +82,37 @@ def changes(
         *(f"~ module {name}" for name in found.updated_modules),
         *(f"- module {name}" for name in found.deactivated_modules),
         *(f"    {c.action} {c.module_name}/{c.source_id}" for c in found.changed_sources),
+        *(f"✗ {problem}" for problem in found.problems),
+        *(f"note: {warning}" for warning in found.warnings),
     ]
     session.output.result(found.to_dict(), lines or ["nothing changed"])
+    if found.problems:
+        raise typer.Exit(1)
 
 
 def sql(
     context: typer.Context,
-    statement: Annotated[str, typer.Argument(help="SELECT, INSERT, UPDATE or DELETE.")],
+    statement: Annotated[
+        str, typer.Argument(help="SELECT, INSERT, UPDATE, DELETE or MERGE; several with a ; each.")
+    ],
 ) -> None:
     """Run SQL on the control tables, without a JVM. INSERT may leave out trailing columns.
 
     Example: lakeflow-meta sql "SELECT module_name, count(*) FROM etl_control GROUP BY 1"
     """
+    from lakeflow_meta.cli.records import show_rows
+
     session: Session = context.obj
     results = session.app.manager.sql(statement)
-    values = [result.to_dict() for result in results]
     if session.output.as_json:
+        values = [result.to_dict() for result in results]
         session.output.result(values[0] if len(values) == 1 else values)
         return
     for result in results:
         if result.rows is None:
-            session.output.line(f"{result.rows_affected} row(s) affected")
+            session.output.line(str(result))
         else:
-            session.output.table(result.columns, [tuple(row.values()) for row in result.rows])
+            show_rows(session.output, result.columns, [tuple(r.values()) for r in result.rows])
 
 
 def export(
@@ -150,6 +158,7 @@ def _summary(declared: Any) -> str:
         "source": declared.sources,
         "table": declared.tables,
         "DDL script": declared.ddl_scripts,
+        "extract": declared.extracts,
     }
     parts = [f"{len(v)} {name}{'' if len(v) == 1 else 's'}" for name, v in counts.items()]
     return f"no problems: {', '.join(parts)}"

@@ -2,55 +2,31 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from lakeflow_meta.control.change_memory import ChangeMemory
-from lakeflow_meta.control.changes import (
-    Changes,
-    ModuleState,
-    active_states,
-    detect,
-)
-from lakeflow_meta.control.rows import Recorded, read_recorded
+from lakeflow_meta.control.change_detector import ChangeDetector
+from lakeflow_meta.control.changes import Changes
+from lakeflow_meta.control.rows import Recorded, is_active
+from lakeflow_meta.control.sql.result import SqlResult as SqlResult
 from lakeflow_meta.control.sync import SyncReport, TableSync, compare
 from lakeflow_meta.control.tables import (
     DDL_SCRIPTS,
     EVENTS,
-    JOBS,
+    EXTRACT_DETAILS,
+    EXTRACTS,
     MODULES,
     SOURCES,
     TABLES,
     ControlTables,
     TableLayout,
 )
-from lakeflow_meta.errors import ConfigError, ConflictError, NotFoundError, Problem, SpecError
+from lakeflow_meta.errors import SpecError
 from lakeflow_meta.ports import Clock, ControlStore, Row, utc_now
 
 if TYPE_CHECKING:
     from lakeflow_meta.control.declared import Declared
-    from lakeflow_meta.control.statements import Insert, Statement
-
-_JSON_COLUMNS = ("source_config", "target_config", "transformation_config", "job_config")
-_CREATED, _UPDATED = "created_timestamp", "updated_timestamp"
-
-
-@dataclass(frozen=True, slots=True)
-class SqlResult:
-    """What one statement gave: rows of a SELECT, or how many rows it touched."""
-
-    columns: tuple[str, ...] = ()
-    rows: tuple[Row, ...] | None = None
-    rows_affected: int = 0
-
-    def to_dict(self) -> dict[str, Any]:
-        """The JSON result of ``sql``."""
-        if self.rows is None:
-            return {"rows_affected": self.rows_affected}
-        return {"rows": list(self.rows)}
+    from lakeflow_meta.extract.recorded import RecordedExtracts
 
 
 class MetadataManager:
@@ -72,7 +48,8 @@ class MetadataManager:
         self._store = store
         self._actor = actor
         self._clock = clock
-        self.memory = ChangeMemory(store, self.tables, actor=actor)
+        self._detector = ChangeDetector(store, self.tables, actor=actor)
+        self.memory = self._detector.memory
 
     # --- tables
 
@@ -93,6 +70,8 @@ class MetadataManager:
         offers = (
             (MODULES, declared.modules),
             (DDL_SCRIPTS, declared.ddl_scripts),
+            (EXTRACT_DETAILS, declared.extract_details),
+            (EXTRACTS, declared.extracts),
             (TABLES, declared.tables),
             (SOURCES, declared.sources),
         )
@@ -107,7 +86,8 @@ class MetadataManager:
     def load(self, declared: Declared, *, prune: bool = False) -> SyncReport:
         """Record what is declared. What is the same already is not written again."""
         planned = self.plan_load(declared, prune=prune)
-        self.ensure_exists()
+        if planned:
+            self.ensure_exists()
         for sync in planned.tables.values():
             if sync:
                 self._write(sync, prune=prune)
@@ -115,13 +95,14 @@ class MetadataManager:
 
     def _write(self, sync: TableSync, *, prune: bool) -> None:
         rows = [*sync.added, *sync.changed, *(sync.same if prune else ())]
-        now = self._clock()
+        stamps = sync.layout.stamps
+        now = stamps.of(self._clock(), self._actor)
         self._store.merge(
             self.tables.of(sync.layout),
-            [{**row, _CREATED: now, _UPDATED: now} for row in rows],
+            [{**row, **now} for row in rows],
             keys=sync.layout.keys,
-            insert_only=(_CREATED,),
-            touch=(_UPDATED,),
+            insert_only=stamps.once,
+            touch=stamps.each_time,
             scope={} if prune else None,
             note=self._note("sync"),
         )
@@ -138,18 +119,9 @@ class MetadataManager:
 
     # --- recorded
 
-    def recorded(
-        self,
-        *,
-        versions: Mapping[TableLayout, int] | None = None,
-        modules: Collection[str] | None = None,
-    ) -> Recorded:
-        """Modules as they are recorded, now or at a version of each table; all, or the named."""
-        at = versions or {}
-        return read_recorded(
-            *(self._rows(layout, at.get(layout), modules) for layout in (SOURCES, MODULES, TABLES)),
-            table=str(self.tables.sources),
-        )
+    def recorded(self) -> Recorded:
+        """Modules as they are recorded now, and the rows that cannot be read."""
+        return self._detector.recorded()
 
     def get_all_modules(self) -> list[str]:
         """Names of all active modules, sorted."""
@@ -157,190 +129,70 @@ class MetadataManager:
 
     def get_module_sources(self, module_name: str) -> list[Row]:
         """Rows of the active sources of a module, by execution order."""
-        rows = [
-            row
-            for row in self._rows(SOURCES)
-            if row["module_name"] == module_name and row["is_active"] is not False
-        ]
-        return sorted(rows, key=_row_order)
+        rows = self._detector.rows(SOURCES, modules=[module_name])
+        return sorted((row for row in rows if is_active(row)), key=_row_order)
+
+    def recorded_extracts(self) -> RecordedExtracts:
+        """Extracts as recorded now, inactive ones too, and the rows that cannot be read."""
+        from lakeflow_meta.extract.recorded import read_extracts
+
+        rows, details = self._rows(EXTRACTS), self._rows(EXTRACT_DETAILS)
+        return read_extracts(rows, details, table=str(self.tables.sources))
+
+    # --- changes
 
     def detect_changes(self, last_check_timestamp: str | datetime | None = None) -> dict[str, Any]:
         """What changed since it was last applied, or since a time; both spellings in one dict.
 
-        A time needs a zone. Raises ConfigError for a time that cannot be read or is older than
-        the history, SpecError when rows cannot be read.
+        A time needs a zone: raises ConfigError for one that has none or cannot be read. Rows that
+        cannot be read are in ``problems``, and their modules in no other list.
         """
         return self.changes(last_check_timestamp).to_dict()
 
     def changes(self, since: str | datetime | None = None) -> Changes:
         """`detect_changes` as a value. Reads only modules that may differ, where that is known."""
-        if since is not None:
-            versions = self._versions_at(_moment(since))
-            return detect(self._states(versions), self._states())
-        suspects = self.memory.suspects()
-        if suspects is not None and not suspects:
-            return Changes()
-        return detect(self._applied(suspects), self._states(modules=suspects))
+        return self._detector.changes(since)
 
     def remember_answer(self) -> None:
         """After an apply: keep what differs now, so that the next answer need not read the rest."""
-        versions = self.memory.versions()
-        try:
-            found = self.changes()
-        except SpecError:
-            return  # `changes` tells people; nothing is remembered of what cannot be read
-        differing = {*found.new_modules, *found.updated_modules, *found.deactivated_modules}
-        self.memory.remember(versions, differing)
+        self._detector.remember_answer()
 
-    def _states(
-        self,
-        versions: Mapping[TableLayout, int] | None = None,
-        modules: Collection[str] | None = None,
-    ) -> dict[str, ModuleState]:
-        recorded = self.recorded(versions=versions, modules=modules)
-        if recorded.problems:
-            raise SpecError(recorded.problems)
-        return active_states(recorded.modules)
-
-    def _applied(self, modules: Collection[str] | None) -> dict[str, ModuleState]:
-        return {
-            row["module_name"]: ModuleState.from_dict(json.loads(row["applied_state"] or "{}"))
-            for row in self._rows(JOBS, modules=modules)
-            if row["is_active"] is not False
-        }
-
-    def _versions_at(self, moment: datetime) -> dict[TableLayout, int]:
-        return {layout: self._version_at(layout, moment) for layout in (SOURCES, MODULES, TABLES)}
-
-    def _version_at(self, layout: TableLayout, moment: datetime) -> int:
-        commits = [c for c in self._store.history(self.tables.of(layout)) if c.at <= moment]
-        if not commits:
-            raise ConfigError(
-                f"{self.tables.of(layout)} has no history as old as {moment.isoformat()}"
-            )
-        return commits[-1].version
-
-    def _rows(
-        self,
-        layout: TableLayout,
-        version: int | None = None,
-        modules: Collection[str] | None = None,
-    ) -> list[Row]:
-        """Rows of one table; none where the table does not exist yet."""
-        table = self.tables.of(layout)
-        where = None if modules is None else {"module_name": sorted(modules)}
-        try:
-            found: list[Row] = self._store.read(table, where=where, version=version).to_pylist()
-        except NotFoundError:
-            if version is None and self._store.version(table) is None:
-                return []
-            raise
-        return found
+    def _rows(self, layout: TableLayout) -> list[Row]:
+        """Rows of one table, without their times; none where the table does not exist yet."""
+        return self._detector.rows(layout, times=False)
 
     # --- export
 
     def export(self) -> str:
-        """The recorded state as YAML: the same bytes each time, and loading it gives it back."""
+        """The recorded state as YAML: the same bytes each time, and loading it gives it back.
+
+        Raises SpecError where rows of extracts cannot be read: YAML could not say what they hold.
+        """
         from lakeflow_meta.control.export import export_yaml
 
+        extracts = self.recorded_extracts()
+        if extracts.bad:
+            raise SpecError([bad.problem for bad in extracts.bad])
         return export_yaml(
             sources=self._rows(SOURCES),
             modules=self._rows(MODULES),
             tables=self._rows(TABLES),
             scripts=self._rows(DDL_SCRIPTS),
+            extracts=extracts.extracts,
         )
 
     # --- SQL
 
     def sql(self, statement: str) -> list[SqlResult]:
-        """Run SELECT, INSERT, UPDATE or DELETE on control tables; one result a statement.
+        """Run SELECT, INSERT, UPDATE, DELETE or MERGE on control tables; one result a statement.
 
         INSERT may leave out trailing columns; timestamps and ``is_active`` that a statement leaves
-        out are filled. Nothing runs when any of several statements cannot be read (SpecError).
+        out are filled. Nothing runs when any of several statements may not run (SpecError).
         """
-        from lakeflow_meta.control.statements import parse_statements
+        from lakeflow_meta.control.sql.runner import SqlRunner
 
-        statements = parse_statements(statement, self.tables, now=self._clock())
-        self.ensure_exists()
-        return [self._run(parsed) for parsed in statements]
-
-    def _run(self, statement: Statement) -> SqlResult:
-        from lakeflow_meta.control.statements import (
-            Delete,
-            Insert,
-            Select,
-            Update,
-            timestamp_expression,
-        )
-
-        match statement:
-            case Select():
-                found = self._store.select(statement.query, self._names())
-                return SqlResult(tuple(found.schema.names), tuple(found.to_pylist()))
-            case Insert():
-                return SqlResult(rows_affected=self._insert(statement))
-            case Update():
-                assignments = dict(statement.assignments)
-                if _UPDATED in statement.layout.names:
-                    assignments.setdefault(_UPDATED, timestamp_expression(self._clock()))
-                count = self._store.update(
-                    statement.table, assignments, statement.where, note=self._note("sql")
-                )
-                return self._sql_done(statement.table.name, "updated", count)
-            case Delete():
-                count = self._store.delete(statement.table, statement.where, note=self._note("sql"))
-                return self._sql_done(statement.table.name, "deleted", count)
-
-    def _insert(self, statement: Insert) -> int:
-        values = statement.rows
-        if statement.query is not None:
-            found = self._store.select(statement.query, self._names())
-            values = tuple(tuple(row.values()) for row in found.to_pylist())
-        rows = [
-            self._filled(dict(zip(statement.columns, row, strict=True)), statement.layout)
-            for row in values
-        ]
-        self._refuse_bad(rows, statement)
-        self._store.append(statement.table, rows, note=self._note("sql"))
-        self._sql_done(statement.table.name, "inserted", len(rows))
-        return len(rows)
-
-    def _filled(self, row: Row, layout: TableLayout) -> Row:
-        now = self._clock()
-        defaults = {"is_active": True, _CREATED: now, _UPDATED: now}
-        for name, value in defaults.items():
-            if name in layout.names and row.get(name) is None:
-                row[name] = value
-        return row
-
-    def _refuse_bad(self, rows: Sequence[Row], statement: Insert) -> None:
-        problems = [
-            Problem(str(statement.table), 0, 0, column, f"{row[column]!r} is not JSON")
-            for row in rows
-            for column in _JSON_COLUMNS
-            if row.get(column) is not None and not _is_json(row[column])
-        ]
-        if problems:
-            raise SpecError(problems)
-        keys = statement.layout.keys
-        if not keys:
-            return
-        known = {tuple(r[k] for k in keys) for r in self._rows(statement.layout)}
-        new = [tuple(row.get(k) for k in keys) for row in rows]
-        again = sorted({"/".join(map(str, k)) for k in new if k in known or new.count(k) > 1})
-        if again:
-            raise ConflictError(
-                f"{statement.table} already has {', '.join(again)}; use UPDATE, or DELETE it first"
-            )
-
-    def _names(self) -> dict[str, Any]:
-        return {table.name.lower(): table for table in self.tables.all()}
-
-    def _sql_done(self, table: str, action: str, count: int) -> SqlResult:
-        if count:
-            event = self._event("sql", table, f"{count} {action}")
-            self._store.append(self.tables.of(EVENTS), [event], note=self._note("sql"))
-        return SqlResult(rows_affected=count)
+        runner = SqlRunner(self._store, self.tables, actor=self._actor, clock=self._clock)
+        return runner.run(statement)
 
     # --- who
 
@@ -360,21 +212,4 @@ class MetadataManager:
 
 def _row_order(row: Row) -> tuple[bool, int, str]:
     order = row["execution_order"]
-    return (order is None, order or 0, row["source_id"])
-
-
-def _moment(since: str | datetime) -> datetime:
-    try:
-        moment = datetime.fromisoformat(since) if isinstance(since, str) else since
-    except ValueError as error:
-        raise ConfigError(f"{since!r} is not a time; write 2025-01-31T08:00:00+00:00") from error
-    if moment.tzinfo is None:
-        raise ConfigError(f"time {since} has no zone; write {since}+00:00 for UTC")
-    return moment
-
-
-def _is_json(text: Any) -> bool:
-    try:
-        return isinstance(json.loads(text), dict)
-    except (json.JSONDecodeError, TypeError):
-        return False
+    return (order is None, order or 0, row["source_id"] or "")

@@ -21,7 +21,8 @@ from lakeflow_meta.ports import Clock, Commit, MergeResult, Row, utc_now
 from lakeflow_meta.testing.faults import Faulty
 
 if TYPE_CHECKING:
-    from sqlglot import exp
+    from lakeflow_meta.control.sql.checked_query import CheckedQuery
+    from lakeflow_meta.control.sql.row_edits import CheckEdits
 
 
 @dataclass(slots=True)
@@ -34,8 +35,7 @@ class _Table:
 class FakeStore(Faulty):
     """Every version of every table is kept as a tuple of rows; one lock makes calls atomic.
 
-    ``calls`` counts the calls of each method. `select`, `update` and `delete` take SQL, which
-    only a real engine understands: they raise BackendError here.
+    ``calls`` counts the calls of each method.
     """
 
     def __init__(self, clock: Clock = utc_now) -> None:
@@ -142,30 +142,42 @@ class FakeStore(Faulty):
             if added:
                 self._commit(found, (*found.versions[-1], *added), "WRITE", note)
 
-    def select(self, query: exp.Query, tables: Mapping[str, TableName]) -> pa.Table:
-        """Raises BackendError: this store understands no SQL."""
-        raise _no_sql("select", query, tables)
+    def select(self, query: CheckedQuery, tables: Mapping[str, TableName]) -> pa.Table:
+        """Run a checked query, by the engine of the local store."""
+        from lakeflow_meta.backends.sqlite_queries import answer
 
-    def update(
+        with self._call("select"):
+            return answer(query, {name: self._rows(tables[name]) for name in query.tables})
+
+    def change(
         self,
         table: TableName,
-        assignments: Mapping[str, exp.Expr],
-        where: exp.Expr | None,
+        query: CheckedQuery,
+        tables: Mapping[str, TableName],
         *,
+        check: CheckEdits,
         note: Mapping[str, str] | None = None,
     ) -> int:
-        """Raises BackendError: this store understands no SQL."""
-        raise _no_sql("update", table, assignments, where, note)
+        """Work out edits of single rows, check and write them; see `ControlStore.change`."""
+        from lakeflow_meta.backends.sqlite_queries import answer
+        from lakeflow_meta.control.sql.checked_query import ROW, TARGET
+        from lakeflow_meta.control.sql.row_edits import edited_rows, read_edits
 
-    def delete(
-        self,
-        table: TableName,
-        where: exp.Expr | None,
-        *,
-        note: Mapping[str, str] | None = None,
-    ) -> int:
-        """Raises BackendError: this store understands no SQL."""
-        raise _no_sql("delete", table, where, note)
+        with self._call("change"):
+            found = self._table(table)
+            rows = self._rows(table)
+            given = {TARGET: rows.append_column(ROW, pa.array(range(rows.num_rows), pa.int64()))}
+            given |= {name: self._rows(tables[name]) for name in query.tables if name in tables}
+            edits = read_edits(answer(query, given).to_pylist())
+            check(edits)
+            if edits:
+                edited = edited_rows(found.versions[-1], edits, found.layout.names)
+                self._commit(found, tuple(edited), "MERGE", note)
+            return len(edits)
+
+    def _rows(self, table: TableName) -> pa.Table:
+        found = self._table(table)
+        return pa.Table.from_pylist(list(found.versions[-1]), schema=arrow_schema(found.layout))
 
     # --- inside
 
@@ -282,7 +294,3 @@ def _matches(row: Row, where: Mapping[str, Any]) -> bool:
         if row[name] not in values:
             return False
     return True
-
-
-def _no_sql(method: str, *_arguments: object) -> BackendError:
-    return BackendError(f"FakeStore understands no SQL: {method}", code="UNSUPPORTED")

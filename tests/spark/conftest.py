@@ -13,7 +13,7 @@ from pyspark.sql import SparkSession
 from lakeflow_meta.backends.local.spark.runtime import default_cache
 from lakeflow_meta.backends.local.spark.session import EmbeddedSpark
 
-SPARK_FIXTURES = {"embedded", "spark", "schema"}
+SPARK_FIXTURES = {"embedded", "spark", "interpreted", "schema"}
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -39,6 +39,15 @@ def embedded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedSpark
 def spark(embedded: EmbeddedSpark) -> SparkSession:
     """The session that all tests share."""
     return embedded.session()
+
+
+@pytest.fixture(scope="session")
+def interpreted(spark: SparkSession) -> SparkSession:
+    """A session that interprets plans: for a few rows, compiling them takes longer."""
+    made = spark.newSession()
+    made.conf.set("spark.sql.codegen.wholeStage", "false")
+    made.conf.set("spark.sql.codegen.factoryMode", "NO_CODEGEN")
+    return made
 
 
 @pytest.fixture

@@ -30,7 +30,7 @@ modules:
 @pytest.fixture(params=["warehouse", "runtime"])
 def manager(
     request: pytest.FixtureRequest,
-    spark: SparkSession,
+    interpreted: SparkSession,
     schema: str,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -47,7 +47,7 @@ def manager(
         case _:
             from databricks.sdk import WorkspaceClient
 
-            with StandIn(lambda text, given: run_on(spark, text, given)).running() as service:
+            with StandIn(lambda text, given: run_on(interpreted, text, given)).running() as service:
                 client = WorkspaceClient(host=service.host, token=TOKEN)
                 yield MetadataManager(
                     table, workspace_client=client, default_warehouse_id=WAREHOUSE

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -20,7 +20,8 @@ from lakeflow_meta.backends.spark import SparkSqlSession
 from lakeflow_meta.backends.spark_runner import SparkRunner
 from lakeflow_meta.backends.sql_store import SqlStore
 from lakeflow_meta.control.row_changes import compare_rows
-from lakeflow_meta.control.statements import Delete, Select, Update, parse_statements
+from lakeflow_meta.control.sql.row_edits import RowEdit
+from lakeflow_meta.control.sql.statements import Change, Select, parse_statements
 from lakeflow_meta.control.tables import EVENTS, SOURCES, STATE, ControlTables
 from lakeflow_meta.errors import BackendError, NotFoundError
 from lakeflow_meta.ports import ControlStore
@@ -204,49 +205,46 @@ def test_a_session_that_loses_parameters_gets_literals(
     assert found.num_rows == len(texts)
 
 
-def test_statements_of_people_do_the_same_on_both_stores(
-    by_spark: SqlStore, by_delta_rs: DeltaRsStore, tables: ControlTables
-) -> None:
-    for store, module in ((by_spark, "s"), (by_delta_rs, "d")):
-        store.ensure(tables.of(SOURCES), SOURCES)
-        save(store, tables, source("a", module), source("b", module, source_config=None))
-    texts = [
-        (
-            "UPDATE etl_control SET source_config = 'it\\'s ${env:HOME} \\\\', updated_timestamp ="
-            " current_timestamp() WHERE module_name = '{m}' AND source_id = 'a'"
-        ),
-        "DELETE FROM etl_control WHERE module_name = '{m}' AND source_id = 'b'",
-        "DELETE FROM etl_control WHERE module_name = '{m}' AND source_id = 'gone'",
-        (
-            "WITH active AS (SELECT * FROM etl_control WHERE is_active)"
-            " SELECT upper(source_id) AS id, source_config FROM active"
-            " WHERE module_name = '{m}' AND source_config LIKE 'it%' ORDER BY 1"
-        ),
-        (
-            "SELECT e.source_id, count(*) AS n FROM etl_control e JOIN etl_control o"
-            " ON e.source_id = o.source_id WHERE e.module_name = '{m}' GROUP BY e.source_id"
-        ),
-    ]
-    found = [
-        [run(store, tables, text.replace("{m}", module)) for text in texts]
-        for store, module in ((by_spark, "s"), (by_delta_rs, "d"))
-    ]
-    assert found[0][:4] == found[1][:4]
-    assert found[0][:4] == [1, 1, 0, [{"id": "A", "source_config": "it's ${env:HOME} \\"}]]
-    assert found[0][4] == [{"source_id": "a", "n": 2}]
-
-
 def run(store: ControlStore, tables: ControlTables, text: str) -> Any:
     (statement,) = parse_statements(text, tables, now=NOON)
+    names = {name.name.lower(): name for name in tables.all()}
     match statement:
         case Select(query):
-            names = {name.name.lower(): name for name in tables.all()}
             return store.select(query, names).to_pylist()
-        case Update():
-            return store.update(statement.table, statement.assignments, statement.where)
-        case Delete():
-            return store.delete(statement.table, statement.where)
+        case Change():
+            return store.change(statement.table, statement.query, names, check=lambda _: None)
     raise AssertionError(statement)
+
+
+def test_a_change_is_worked_out_again_when_a_row_is_not_as_it_was_seen(
+    by_spark: SqlStore, by_delta_rs: DeltaRsStore, tables: ControlTables
+) -> None:
+    name = tables.of(STATE)
+    by_delta_rs.ensure(name, STATE)
+    by_delta_rs.append(name, [{"key": k, "value": "x", "fence": 1} for k in "abc"])
+    seen: list[list[Any]] = []
+
+    def somebody_is_first(edits: Sequence[RowEdit]) -> None:
+        seen.append(sorted((edit.action.value, edit.after.get("fence")) for edit in edits))
+        if len(seen) == 1:
+            by_delta_rs.merge(name, [{"key": "b", "fence": 10}], keys=["key"])
+
+    (statement,) = parse_statements(
+        "MERGE INTO etl_control_state t USING (VALUES ('b'), ('c'), ('n')) s(k) ON t.key = s.k"
+        " WHEN MATCHED AND t.key = 'c' THEN DELETE"
+        " WHEN MATCHED THEN UPDATE SET fence = t.fence + 1"
+        " WHEN NOT MATCHED THEN INSERT (key, fence) VALUES (s.k, 0)",
+        tables,
+        now=NOON,
+    )
+    assert isinstance(statement, Change)
+    names = {table.name.lower(): table for table in tables.all()}
+    changed = by_spark.change(name, statement.query, names, check=somebody_is_first)
+    assert changed == 3
+    assert [edits[2] for edits in seen] == [("update", 2), ("update", 11)]
+    found = by_delta_rs.read(name).to_pylist()
+    assert sorted((row["key"], row["fence"]) for row in found) == [("a", 1), ("b", 11), ("n", 0)]
+    assert by_spark.version(name) == 3
 
 
 def test_a_note_stays_in_its_commit(
@@ -317,6 +315,13 @@ def test_the_same_store_works_through_the_api_of_a_warehouse(
         {"source_id": "c"},
         {"source_id": "x"},
     ]
+    assert run(by_warehouse, tables, "UPDATE etl_control SET source_type = 'it\\'s'") == 3
+    assert run(by_warehouse, tables, "DELETE FROM etl_control WHERE source_type IS NULL") == 0
+    assert {row["source_type"] for row in recorded(by_delta_rs, tables)} == {"it's"}
+    with pytest.raises(BackendError) as refused:
+        run(by_warehouse, tables, "SELECT CAST(source_id AS INT) AS n FROM etl_control")
+    assert refused.value.code == "CAST_INVALID_INPUT"
+    assert "\n" not in str(refused.value)
     with pytest.raises(BackendError) as refused:
         by_warehouse.read(name, columns=["nope"])
     assert refused.value.code == "UNRESOLVED_COLUMN"

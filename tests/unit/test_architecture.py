@@ -23,7 +23,7 @@ VERBS = {
     "control.monitor",
     "control.read_files",
     "control.restore",
-    "control.sql_runner",
+    "control.sql.runner",
     "control.volume_watch",
     "jobs.apply_run",
     "jobs.creation_lock",

@@ -3,32 +3,18 @@
 from __future__ import annotations
 
 import json
-from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from sqlglot import parse_one
 
-from lakeflow_meta.control.statements import Select, parse_statements
-from lakeflow_meta.control.tables import ControlTables
 from lakeflow_meta.errors import BackendError
 from lakeflow_meta.names import TableName
-from lakeflow_meta.sql_queries import MOST_PARAMETERS, select_query, update_rows
 from lakeflow_meta.sql_rows import CHUNK_BYTES, Merge, Offer, condition, select_rows, with_literals
 
-TABLES = ControlTables.named("main.lakeflow.etl_control")
-NAMES = {name.name.lower(): name for name in TABLES.all()}
-TABLE = TABLES.sources
-NOON = datetime(2025, 3, 1, 12, tzinfo=UTC)
+TABLE = TableName("main", "lakeflow", "etl_control")
 SECRET = st.text(st.characters(categories=["L", "S", "P", "Z"]), min_size=1).map("§{}§".format)
-
-
-def query(text: str) -> Any:
-    (statement,) = parse_statements(text, TABLES, now=NOON)
-    assert isinstance(statement, Select)
-    return statement.query
 
 
 def given_rows(offer: Offer) -> list[dict[str, Any]]:
@@ -100,72 +86,6 @@ def test_null_in_a_condition_means_null() -> None:
 def test_a_value_that_no_column_has_is_refused() -> None:
     with pytest.raises(ValueError, match="dict"):
         condition({"a": [{}]})
-
-
-# --- statements that people typed
-
-
-def test_texts_of_a_query_are_bound_and_its_tables_are_full_names() -> None:
-    bound = select_query(
-        query("SELECT 'it\\'s' x FROM etl_control c WHERE c.source_id LIKE '${env:A}%' ESCAPE '!'"),
-        NAMES,
-    )
-    assert bound.text == (
-        "SELECT :text_0 AS x FROM `main`.`lakeflow`.`etl_control` AS c"
-        " WHERE c.source_id LIKE :text_1 ESCAPE '!'"
-    )
-    assert bound.parameters == {"text_0": "it's", "text_1": "${env:A}%"}
-
-
-def test_a_with_of_a_tables_name_reads_the_table_inside_only() -> None:
-    text = "WITH etl_control AS (SELECT * FROM etl_control) SELECT count(*) FROM etl_control"
-    full = "`main`.`lakeflow`.`etl_control` AS `etl_control`"
-    assert select_query(query(text), NAMES).text == (
-        f"WITH etl_control AS (SELECT * FROM {full}) SELECT COUNT(*) FROM etl_control"
-    )
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        "WITH secret AS (SELECT * FROM secret) SELECT * FROM secret",
-        "SELECT * FROM (WITH secret AS (SELECT 1) SELECT * FROM secret) a, secret",
-        "WITH a AS (SELECT * FROM b), b AS (SELECT 1) SELECT * FROM a",
-        "SELECT 1 FROM etl_control WHERE 1 IN (WITH s AS (SELECT * FROM s) SELECT a FROM s)",
-    ],
-)
-def test_a_table_behind_the_name_of_a_with_is_refused(text: str) -> None:
-    with pytest.raises(BackendError) as refused:
-        select_query(parse_one(text), NAMES)  # past the check, which refuses it as well
-    assert refused.value.code == "UNKNOWN_TABLE"
-
-
-def test_a_full_name_that_was_not_checked_is_refused() -> None:
-    with pytest.raises(BackendError):
-        select_query(parse_one("SELECT * FROM other.schema.etl_control"), NAMES)
-
-
-def test_values_of_an_update_are_bound() -> None:
-    (statement,) = parse_statements(
-        "UPDATE etl_control SET source_config = 'a' || 'b', is_active = false,"
-        " updated_timestamp = current_timestamp() WHERE source_id = 'x'",
-        TABLES,
-        now=NOON,
-    )
-    bound = update_rows(statement.table, statement.assignments, statement.where)
-    assert bound.text == (
-        "UPDATE `main`.`lakeflow`.`etl_control` SET `source_config` = :text_0 || :text_1,"
-        " `is_active` = FALSE, `updated_timestamp` = CAST(:text_2 AS TIMESTAMP)"
-        " WHERE source_id = :text_3"
-    )
-    assert list(bound.parameters.values()) == ["a", "b", NOON.isoformat(), "x"]
-
-
-def test_more_texts_than_a_warehouse_takes_are_refused() -> None:
-    many = ", ".join(f"'{number}'" for number in range(MOST_PARAMETERS + 1))
-    with pytest.raises(BackendError) as refused:
-        select_query(query(f"SELECT 1 FROM etl_control WHERE source_id IN ({many})"), NAMES)
-    assert refused.value.code == "TOO_MANY_PARAMETERS"
 
 
 def test_a_name_with_a_quote_stays_a_name() -> None:

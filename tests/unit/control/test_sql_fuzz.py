@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from lakeflow_meta.control import tables as layouts
 from lakeflow_meta.control.manager import MetadataManager
-from lakeflow_meta.control.statements import parse_statements
+from lakeflow_meta.control.sql.statements import parse_statements
 from lakeflow_meta.errors import LakeflowMetaError, SpecError
 from lakeflow_meta.testing.clock import FixedClock
 from lakeflow_meta.testing.fake_store import FakeStore

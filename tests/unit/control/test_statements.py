@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from lakeflow_meta.control.statement_functions import ALIASES, CASTS, FUNCTIONS, INSTEAD
-from lakeflow_meta.control.statement_kinds import Kind
-from lakeflow_meta.control.statements import Change, Insert, Select, parse_statements
+from lakeflow_meta.control.sql.functions import ALIASES, CASTS, FUNCTIONS, INSTEAD
+from lakeflow_meta.control.sql.kinds import Kind
+from lakeflow_meta.control.sql.statements import Change, Insert, Select, parse_statements
 from lakeflow_meta.control.tables import ControlTables
 from lakeflow_meta.errors import SpecError
 
