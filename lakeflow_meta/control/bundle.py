@@ -30,7 +30,7 @@ from lakeflow_meta.jobs.job_settings import (
     build_job,
     has_tasks,
 )
-from lakeflow_meta.jobs.ownership import RESERVED_PREFIX, tag_value
+from lakeflow_meta.jobs.ownership import RESERVED_PREFIX, query_name
 
 _HEADER = (
     "# Databricks Asset Bundle, exported from the control tables.\n"
@@ -57,11 +57,6 @@ def export_bundle(modules: Iterable[Module], *, context: JobContext) -> str:
         document["variables"] = variables
     document["resources"] = {"jobs": jobs}
     return _HEADER + yaml_text(document)
-
-
-def query_name(control_table: str, module_name: str, task_key: str) -> str:
-    """The display name under which the SQL of a task is saved (`jobs.saved_queries`)."""
-    return f"lakeflow_meta {control_table} {tag_value(module_name)} {task_key}"
 
 
 def _name(module: Module) -> str:

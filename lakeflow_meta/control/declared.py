@@ -13,10 +13,14 @@ from typing import Annotated, Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from lakeflow_meta.control.declared_extracts import extracts_findings, task_findings
+from lakeflow_meta.control.declared_files import FileExists, missing_files
 from lakeflow_meta.control.jobs_dialect import BUNDLE_ROOTS, JOB_ROOTS, read_jobs, variable_values
 from lakeflow_meta.control.rows import Module, Row, Source, module_row, source_row
 from lakeflow_meta.control.yaml_nodes import Document, declared_variables, read_document
-from lakeflow_meta.errors import ConfigError, Problem
+from lakeflow_meta.errors import Problem
+from lakeflow_meta.extract.config import Extract
+from lakeflow_meta.extract.rows import to_rows
 from lakeflow_meta.findings import Finding, Path, did_you_mean, validation_findings
 from lakeflow_meta.ingest.source import check_file_source, is_file_source
 from lakeflow_meta.jobs.job_settings import JobContext, check_module
@@ -74,6 +78,7 @@ class MetadataFile(_Strict):
     modules: list[ModuleSpec] = []
     tables: list[TableSpec] = []
     ddl_scripts: list[DdlScriptSpec] = []
+    extracts: list[Extract] = []
     jobs: Annotated[
         dict[str, Any] | list[Any], Field(description="modules as lakeflow-jobs-meta writes them")
     ] = {}
@@ -85,11 +90,6 @@ class MetadataFile(_Strict):
 
 SCRIPT_FOLDER = "ddl_scripts"
 
-_LATER_ROOTS = {
-    "extracts": "remove it",
-    **BUNDLE_ROOTS,
-}
-
 
 @dataclass(frozen=True, slots=True)
 class Declared:
@@ -99,10 +99,9 @@ class Declared:
     modules: tuple[Row, ...] = ()
     tables: tuple[Row, ...] = ()
     ddl_scripts: tuple[Row, ...] = ()
+    extracts: tuple[Row, ...] = ()
+    extract_details: tuple[Row, ...] = ()
     problems: tuple[Problem, ...] = ()
-
-
-FileExists = Callable[[str], bool]
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,6 +138,10 @@ class _Reader:
     modules: list[_DeclaredModule] = field(default_factory=list)
     tables: list[tuple[_Place, TableSpec]] = field(default_factory=list)
     scripts: dict[str, str] = field(default_factory=dict)
+    extracts: list[tuple[_Place, Extract]] = field(default_factory=list)
+    extract_names: set[str] = field(default_factory=set)
+    extract_groups: set[str] = field(default_factory=set)
+    """Also of extracts that cannot be read: what names them is no second problem."""
 
     def once(self, kind: str, name: str, place: _Place) -> bool:
         """Whether this is the first declaration of the name."""
@@ -177,11 +180,15 @@ def read_declared(
         _read_file(reader, read_document(file, text, values))
     scripts = _read_scripts(reader, script_texts)
     _check_modules(reader, {script.target for script in scripts})
+    _check_extracts(reader)
+    pairs = [to_rows(extract) for _, extract in reader.extracts]
     return Declared(
         sources=tuple(row for module in reader.modules for row in _source_rows(module)),
         modules=tuple(_module_row(module.spec) for module in reader.modules),
         tables=tuple(spec.row() for _, spec in reader.tables),
         ddl_scripts=tuple({**script.row(), "is_active": None} for script in scripts),
+        extracts=tuple(row for row, _ in pairs),
+        extract_details=tuple(details for _, details in pairs),
         problems=tuple(sorted(set(reader.problems))),
     )
 
@@ -206,15 +213,19 @@ def _read_file(reader: _Reader, document: Document) -> None:
         name = f"{script.target}/{script.release}/{script.file}"
         if reader.once("script", name, place):
             reader.scripts[name] = script.body
+    for place, extract in _read_list(reader, document, "extracts", Extract):
+        _note_name(reader, {"extract_name": extract.extract_name, "group": extract.group}, place)
+        if reader.once("extract", extract.extract_name, place):
+            reader.extracts.append((place, extract))
 
 
 def _read_root(reader: _Reader, document: Document, value: Mapping[str, Any]) -> None:
     """The keys of the file, and everything that is not a list of declarations."""
-    for key in sorted(_LATER_ROOTS.keys() & value.keys()):
-        finding = Finding((key,), f"{key}: is not read by this version", _LATER_ROOTS[key])
+    for key in sorted(BUNDLE_ROOTS.keys() & value.keys()):
+        finding = Finding((key,), f"{key}: is not read by this version", BUNDLE_ROOTS[key])
         reader.problems.append(document.problem(finding))
     lists = {key for key in _LISTS if isinstance(value.get(key), list)}
-    elsewhere = {*lists, *_LATER_ROOTS, *JOB_ROOTS}
+    elsewhere = {*lists, *BUNDLE_ROOTS, *JOB_ROOTS}
     rest = {k: v for k, v in value.items() if k not in elsewhere}
     try:
         MetadataFile.model_validate(rest)
@@ -223,7 +234,7 @@ def _read_root(reader: _Reader, document: Document, value: Mapping[str, Any]) ->
         reader.problems += [document.problem(finding) for finding in findings]
 
 
-_LISTS = ("modules", "tables", "ddl_scripts")
+_LISTS = ("modules", "tables", "ddl_scripts", "extracts")
 _Spec = TypeVar("_Spec", bound=BaseModel)
 
 
@@ -243,10 +254,15 @@ def _read_list(
 
 
 def _note_name(reader: _Reader, item: Any, place: _Place) -> None:
-    """A module that cannot be read is declared all the same: what names it is no problem."""
-    name = item.get("module_name") if isinstance(item, dict) else None
+    """What cannot be read is declared all the same: what names it is no problem."""
+    if not isinstance(item, dict):
+        return
+    name, extract, group = (item.get(k) for k in ("module_name", "extract_name", "group"))
     if isinstance(name, str):
         reader.places.setdefault(("module", name.lower()), place)
+    if isinstance(extract, str):
+        reader.extract_names.add(extract)
+        reader.extract_groups |= {group} if isinstance(group, str) else set()
 
 
 def _read_jobs(reader: _Reader, document: Document) -> None:
@@ -309,6 +325,12 @@ def _check_modules(reader: _Reader, targets: set[str]) -> None:
         reader.problems += [declared.place.problem(finding) for finding in found]
 
 
+def _check_extracts(reader: _Reader) -> None:
+    extracts = [extract for _, extract in reader.extracts]
+    for position, finding in extracts_findings(extracts, reader.file_exists):
+        reader.problems.append(reader.extracts[position][0].problem(finding))
+
+
 def _module_findings(
     reader: _Reader,
     declared: _DeclaredModule,
@@ -330,33 +352,12 @@ def _module_findings(
     )
     yield from check_module(module, context=reader.context)
     for i, recorded in enumerate(module.sources):
-        yield from (f.under("sources", i) for f in _missing_files(recorded, reader.file_exists))
+        found = task_findings(recorded, reader.extract_names, reader.extract_groups)
+        yield from (finding.under("sources", i) for finding in found)
+        yield from (f.under("sources", i) for f in missing_files(recorded, reader.file_exists))
         if is_file_source(recorded):
             for finding in check_file_source(recorded.source_config, recorded.target_config):
                 yield finding.under("sources", i)
-
-
-_FILE_KEYS = ("notebook_path", "file_path", "sql_file_path", "python_file")
-
-
-def _missing_files(source: Source, file_exists: FileExists) -> Iterable[Finding]:
-    """Files of the project that a task names and that are not there."""
-    config = source.transformation_config
-    nested = config.get("sql_task")
-    for prefix, keys in (((), config), (("sql_task",), nested)):
-        if not isinstance(keys, dict) or keys.get("file_source", "WORKSPACE") != "WORKSPACE":
-            continue
-        for name in _FILE_KEYS:
-            path = keys.get(name)
-            where = ("transformation_config", *prefix, name)
-            try:
-                if isinstance(path, str) and path and not file_exists(path):
-                    hint = "paths are relative to the project, where .lakeflow is"
-                    yield Finding(where, f"there is no file {path}", hint)
-            except ConfigError as error:
-                yield Finding(where, str(error))
-            except OSError as error:
-                yield Finding(where, f"{path} cannot be looked at: {error.strerror}")
 
 
 def _source(module_name: str, spec: SourceSpec) -> Source:

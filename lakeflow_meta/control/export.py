@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from lakeflow_meta.control.yaml_text import yaml_text
+from lakeflow_meta.extract.config import Extract
 
 _HEADER = "# Exported from the control tables. Load it with `lakeflow-meta sync FILE`.\n"
 
@@ -17,8 +18,9 @@ def export_yaml(
     modules: Iterable[Mapping[str, Any]],
     tables: Iterable[Mapping[str, Any]],
     scripts: Iterable[Mapping[str, Any]],
+    extracts: Iterable[Extract] = (),
 ) -> str:
-    """The rows of four control tables as one metadata file."""
+    """The rows of the control tables as one metadata file."""
     grouped: dict[str, list[Mapping[str, Any]]] = {}
     for row in sources:
         grouped.setdefault(row["module_name"], []).append(row)
@@ -31,6 +33,8 @@ def export_yaml(
         document["tables"] = [_table(row) for row in found]
     if found := sorted(scripts, key=lambda row: str(row["script_id"])):
         document["ddl_scripts"] = [_script(row) for row in found]
+    if exports := sorted(extracts, key=lambda extract: extract.extract_name):
+        document["extracts"] = [extract.document() for extract in exports]
     return _HEADER + yaml_text(escaped(document))
 
 

@@ -77,9 +77,10 @@ def for_every_task(job_config: dict[str, Any]) -> Mapping[str, Any]:
 def with_notification_settings(
     config: dict[str, Any], settings: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """The task with these settings where it says nothing else."""
+    """The task with these settings where it says nothing else; conditions notify nobody."""
     own = config.get("notification_settings") or {}
-    if not settings or not isinstance(own, dict):
+    silent = config.get("task_type") == TaskType.CONDITION
+    if not settings or silent or not isinstance(own, dict):
         return config
     return {**config, "notification_settings": {**settings, **own}}
 

@@ -25,8 +25,6 @@ from lakeflow_meta.errors import ConfigError, NotFoundError
 from lakeflow_meta.fingerprint import canonical_json
 from lakeflow_meta.ports import Clock, ControlStore, utc_now
 
-_CREATED, _UPDATED = "created_timestamp", "updated_timestamp"
-
 
 class MetadataRestore:
     """The way back for one family of control tables."""
@@ -123,13 +121,15 @@ class MetadataRestore:
 
     def _write(self, part: TableRestore, to: str) -> None:
         now = self._clock()
+        stamps = part.layout.stamps
+        written = {k: v for k, v in stamps.of(now, self._actor).items() if k in stamps.each_time}
         note = {"actor": self._actor, "verb": "restore", "to": to}
         self._store.merge(
             self._tables.of(part.layout),
-            [{**row, _UPDATED: now} for row in part.rows],
+            [{**row, **written} for row in part.rows],
             keys=part.layout.keys,
-            insert_only=(_CREATED,),
-            touch=(_UPDATED,),
+            insert_only=stamps.once,
+            touch=stamps.each_time,
             scope=part.scope,
             note=note,
         )

@@ -10,18 +10,24 @@ from typing import Any
 
 from lakeflow_meta.control.row_changes import RowChange, compare_rows
 from lakeflow_meta.control.rows import Row
-from lakeflow_meta.control.sync import TIMES, key_of, key_text
-from lakeflow_meta.control.tables import DDL_SCRIPTS, MODULES, SOURCES, TABLES, TableLayout
+from lakeflow_meta.control.sync import key_of, key_text
+from lakeflow_meta.control.tables import (
+    DDL_SCRIPTS,
+    EXTRACT_DETAILS,
+    EXTRACTS,
+    MODULES,
+    SOURCES,
+    TABLES,
+    TableLayout,
+)
 from lakeflow_meta.errors import ConfigError, ConflictError
 from lakeflow_meta.findings import did_you_mean
 
-RESTORED = (MODULES, DDL_SCRIPTS, TABLES, SOURCES)
+RESTORED = (MODULES, DDL_SCRIPTS, TABLES, EXTRACT_DETAILS, EXTRACTS, SOURCES)
 """In the order in which they are written: settings before sources, as a load does."""
 
 _APPLIED = ("applied_fingerprint", "applied_version")
 """Columns that tell of the live table, not of what was recorded."""
-
-NOT_COMPARED = (*TIMES, *_APPLIED)
 
 TableRows = Mapping[TableLayout, Sequence[Row]]
 
@@ -105,7 +111,8 @@ class Scope:
         return _table(layout, version, new, old, scope=self._condition(layout, keys))
 
     def _concerns(self, row: Row) -> bool:
-        return row["module_name"] in (self.modules or ())
+        """Extracts are of no module: they are restored when everything is."""
+        return row.get("module_name") in (self.modules or ())
 
     def _condition(self, layout: TableLayout, keys: Iterable[tuple[Any, ...]]) -> dict[str, Any]:
         if layout.keys[0] == "module_name":
@@ -196,7 +203,7 @@ def _table(
     names = [name for name in layout.names if name not in _APPLIED]
     old = [{name: row.get(name) for name in names} for row in then]
     new = [{name: row.get(name) for name in names} for row in now]
-    changes = compare_rows(new, old, layout.keys, NOT_COMPARED)
+    changes = compare_rows(new, old, layout.keys, (*layout.stamps.names, *_APPLIED))
     return TableRestore(layout, version, tuple(old), tuple(changes), scope)
 
 

@@ -8,41 +8,32 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from lakeflow_meta.control.extract_layouts import EXTRACT_DETAILS, EXTRACT_RUNS, EXTRACTS
+from lakeflow_meta.control.table_layout import LayoutColumn, TableLayout, columns
 from lakeflow_meta.names import TableName
+
+__all__ = [
+    "DDL_SCRIPTS",
+    "EVENTS",
+    "EXECUTIONS",
+    "EXTRACTS",
+    "EXTRACT_DETAILS",
+    "EXTRACT_RUNS",
+    "FILES",
+    "JOBS",
+    "LAYOUTS",
+    "LAYOUT_VERSION",
+    "MODULES",
+    "SOURCES",
+    "STATE",
+    "TABLES",
+    "ControlTables",
+    "LayoutColumn",
+    "TableLayout",
+]
 
 LAYOUT_VERSION = 1
 """Kept in the table property ``lakeflow_meta.layout``."""
-
-
-@dataclass(frozen=True, slots=True)
-class LayoutColumn:
-    """One column; ``type`` is its Spark SQL type."""
-
-    name: str
-    type: str
-    comment: str
-    nullable: bool = True
-
-
-@dataclass(frozen=True, slots=True)
-class TableLayout:
-    """One control table: its columns in order, and the columns that identify a row."""
-
-    suffix: str
-    comment: str
-    columns: tuple[LayoutColumn, ...]
-    keys: tuple[str, ...]
-    contract: int
-    """How many leading columns are the public contract."""
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """Column names in order."""
-        return tuple(column.name for column in self.columns)
-
-
-def _columns(*specs: tuple[str, str, str] | tuple[str, str, str, bool]) -> tuple[LayoutColumn, ...]:
-    return tuple(LayoutColumn(*spec) for spec in specs)
 
 
 _CREATED = ("created_timestamp", "TIMESTAMP", "when the row was first recorded")
@@ -52,7 +43,7 @@ _ACTIVE = ("is_active", "BOOLEAN", "false is a soft delete: kept, but not part o
 SOURCES = TableLayout(
     suffix="",
     comment="one row per source: one task of a module",
-    columns=_columns(
+    columns=columns(
         ("source_id", "STRING", "identity of the source inside its module"),
         ("module_name", "STRING", "the module, and so the job, that the source belongs to"),
         ("source_type", "STRING", "what kind of source it is: file, sql, notebook, …"),
@@ -72,7 +63,7 @@ SOURCES = TableLayout(
 JOBS = TableLayout(
     suffix="_jobs",
     comment="one row per module that has a job",
-    columns=_columns(
+    columns=columns(
         ("module_name", "STRING", "the module"),
         ("job_id", "BIGINT", "the job on the platform"),
         ("job_name", "STRING", "the job's display name"),
@@ -91,7 +82,7 @@ JOBS = TableLayout(
 MODULES = TableLayout(
     suffix="_modules",
     comment="one row per module: its job-level settings",
-    columns=_columns(
+    columns=columns(
         ("module_name", "STRING", "the module"),
         ("job_config", "STRING", "JSON: schedule, trigger, clusters, parameters, tags, …"),
         ("description", "STRING", "what people wrote about the module"),
@@ -107,7 +98,7 @@ MODULES = TableLayout(
 TABLES = TableLayout(
     suffix="_tables",
     comment="one row per declared Delta table",
-    columns=_columns(
+    columns=columns(
         ("table_name", "STRING", "catalog.schema.table"),
         ("module_name", "STRING", "the module whose job keeps the table as declared"),
         ("definition", "STRING", "JSON: columns, keys, comments, properties"),
@@ -124,7 +115,7 @@ TABLES = TableLayout(
 DDL_SCRIPTS = TableLayout(
     suffix="_ddl_scripts",
     comment="one row per DDL script",
-    columns=_columns(
+    columns=columns(
         ("script_id", "STRING", "identity: target/release/name"),
         ("target", "STRING", "what the script belongs to; targets run in parallel"),
         ("release", "STRING", "the release folder, e.g. 001_init"),
@@ -144,7 +135,7 @@ DDL_SCRIPTS = TableLayout(
 FILES = TableLayout(
     suffix="_files",
     comment="the ingestor's ledger: one row per file and content, for each target",
-    columns=_columns(
+    columns=columns(
         ("file_path", "STRING", "where the file was found"),
         ("file_hash", "STRING", "SHA-256 of the file's bytes"),
         ("status", "STRING", "pending, processing, success or failed"),
@@ -168,7 +159,7 @@ FILES = TableLayout(
 EVENTS = TableLayout(
     suffix="_events",
     comment="append-only: what the controller did",
-    columns=_columns(
+    columns=columns(
         ("at", "TIMESTAMP", "when"),
         ("actor", "STRING", "who"),
         ("verb", "STRING", "sync, sql, apply, run, …"),
@@ -186,7 +177,7 @@ EVENTS = TableLayout(
 STATE = TableLayout(
     suffix="_state",
     comment="cursors and leases of the controller",
-    columns=_columns(
+    columns=columns(
         ("key", "STRING", "name of the cursor or lease"),
         ("value", "STRING", "JSON"),
         ("fence", "BIGINT", "rises by 1 with each change; guards concurrent writers"),
@@ -198,7 +189,7 @@ STATE = TableLayout(
 EXECUTIONS = TableLayout(
     suffix="ddl_script_executions",
     comment="append-only: one row per execution of a DDL script",
-    columns=_columns(
+    columns=columns(
         ("script_id", "STRING", "identity of the script", False),
         ("script_name", "STRING", "name of the script", False),
         ("execution_status", "STRING", "Success or Failure", False),
@@ -215,7 +206,20 @@ EXECUTIONS = TableLayout(
     contract=4,
 )
 
-LAYOUTS = (SOURCES, JOBS, MODULES, TABLES, DDL_SCRIPTS, FILES, EVENTS, STATE, EXECUTIONS)
+LAYOUTS = (
+    SOURCES,
+    JOBS,
+    MODULES,
+    TABLES,
+    DDL_SCRIPTS,
+    FILES,
+    EXTRACTS,
+    EXTRACT_DETAILS,
+    EXTRACT_RUNS,
+    EVENTS,
+    STATE,
+    EXECUTIONS,
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,7 @@ import pytest
 from cli_process import ROOT, Cli
 
 DOCS = ROOT / "docs"
-RUN = ["control-tables.md", "yaml.md"]
+RUN = ["changes.md", "control-tables.md", "sql.md", "yaml.md"]
 BLOCK = re.compile(r"^```(\w*)\n(.*?)^```|^<!-- before: (.*?) -->", re.MULTILINE | re.DOTALL)
 VARYING = [
     (re.compile(r"\d{12,}"), r"\d{12,}"),
@@ -77,14 +77,16 @@ def pattern(output: str) -> re.Pattern[str]:
 
 @pytest.fixture
 def shell(tmp_path: Path) -> Cli:
-    """A directory in which ``lakeflow-meta`` is a command."""
-    program = tmp_path / "bin" / "lakeflow-meta"
-    program.parent.mkdir()
-    program.write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} -m lakeflow_meta "$@"\n')
-    program.chmod(0o755)
+    """A directory in which ``lakeflow-meta`` and ``python`` are commands."""
+    programs = tmp_path / "bin"
+    programs.mkdir()
+    for name, arguments in (("python", ""), ("lakeflow-meta", "-m lakeflow_meta")):
+        program = programs / name
+        program.write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} {arguments} "$@"\n')
+        program.chmod(0o755)
     project = tmp_path / "project"
     project.mkdir()
-    return Cli(project, {"PATH": f"{program.parent}:{os.environ['PATH']}"})
+    return Cli(project, {"PATH": f"{programs}:{os.environ['PATH']}"})
 
 
 @pytest.mark.parametrize("name", RUN)

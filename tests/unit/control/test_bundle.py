@@ -11,11 +11,12 @@ from databricks.sdk.service.jobs import JobSettings
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lakeflow_meta.control.bundle import export_bundle, query_name
+from lakeflow_meta.control.bundle import export_bundle
 from lakeflow_meta.control.declared import read_declared
 from lakeflow_meta.control.rows import Module, Source, read_recorded
 from lakeflow_meta.errors import SpecError
 from lakeflow_meta.jobs.job_settings import InlineQuery, JobContext, JobDefinition, build_job
+from lakeflow_meta.jobs.ownership import query_name
 from lakeflow_meta.jobs.saved_queries import SavedQueries
 from lakeflow_meta.testing.fake_queries import FakeQueries
 
@@ -128,7 +129,7 @@ EVERYTHING = module(
 
 @pytest.mark.parametrize("task", TASKS.values(), ids=TASKS)
 def test_a_task_of_every_type_reads_back_to_the_same_job(task: dict[str, Any]) -> None:
-    config = {"environments": [{"environment_key": "e"}]}
+    config = {"environments": [{"environment_key": "e"}], "git_source": JOB["git_source"]}
     original = module("m", task, job_config=config)
     found = read_back(export_bundle([original], context=CONTEXT))
     assert found == {"m": build_job(original, CONTEXT)}

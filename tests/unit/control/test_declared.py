@@ -13,7 +13,14 @@ from hypothesis import strategies as st
 from lakeflow_meta.control.arrow import arrow_schema
 from lakeflow_meta.control.declared import Declared, read_declared
 from lakeflow_meta.control.manager import MetadataManager
-from lakeflow_meta.control.tables import DDL_SCRIPTS, MODULES, SOURCES, TABLES
+from lakeflow_meta.control.tables import (
+    DDL_SCRIPTS,
+    EXTRACT_DETAILS,
+    EXTRACTS,
+    MODULES,
+    SOURCES,
+    TABLES,
+)
 from lakeflow_meta.errors import ConfigError, SpecError
 from lakeflow_meta.jobs.job_settings import JobContext
 from lakeflow_meta.testing import FakeStore
@@ -56,10 +63,112 @@ def test_the_caller_s_variables_win() -> None:
     assert found.modules[0]["module_name"] == "y"
 
 
-@pytest.mark.parametrize("key", ["extracts"])
-def test_what_this_version_cannot_read_is_refused_by_name(key: str) -> None:
-    found = read(a=f"{key}: []\n" + MODULE.format(name="x"))
-    assert messages(found) == [f"a.yml:1: {key}: is not read by this version"]
+EXTRACT = """
+  - extract_name: {name}
+    source: {{table: main.gold.customers}}
+    target: {{path: out}}
+"""
+
+
+def test_extracts_become_rows_of_two_tables() -> None:
+    found = read(a="extracts:" + EXTRACT.format(name="customers"))
+    assert found.problems == ()
+    assert [row["extract_name"] for row in found.extracts] == ["customers"]
+    assert [row["extract_container"] for row in found.extract_details] == ["out"]
+    assert found.extracts[0]["is_active"] is None
+
+
+def test_what_is_wrong_with_an_extract_is_told_at_its_line() -> None:
+    text = "extracts:" + EXTRACT.format(name="a")
+    wrong = text.replace("table: main", "tabel: main") + "    file: {format: csw}\n"
+    assert messages(read(a=wrong)) == [
+        "a.yml:3: unknown key 'tabel'",
+        "a.yml:5: 'csw' is not a known word here",
+    ]
+    late = text + "    file: {delimiter: ';', quote: ';'}\n"
+    assert messages(read(a=late)) == [
+        "a.yml:5: quote and delimiter are the same character ';'",
+    ]
+
+
+def test_an_extract_in_two_files_names_both() -> None:
+    one, two = ("extracts:" + EXTRACT.format(name=name) for name in ("x", "X"))
+    assert messages(read(a=one, b=two)) == [
+        "b.yml:2: extract 'X' is already declared at a.yml:2",
+    ]
+
+
+def test_two_extracts_that_would_write_one_file_are_a_problem() -> None:
+    name = "    file_name: {name: c}\n"
+    text = "extracts:" + EXTRACT.format(name="x") + name + EXTRACT.format(name="y") + name
+    assert messages(read(a=text)) == ["a.yml:10: writes the same files as extract 'x': c.csv"]
+
+
+def test_the_template_of_an_extract_must_be_there() -> None:
+    text = "extracts:" + EXTRACT.format(name="x").replace(
+        "table: main.gold.customers", "template: gone.sql.jinja"
+    )
+    context = JobContext(control_table="a.b.c")
+    found = read_declared(
+        {"a": text}, {}, variables={}, context=context, file_exists=lambda _path: False
+    )
+    assert messages(found) == ["a:3: there is no file gone.sql.jinja"]
+
+
+TASK = """
+modules:
+  - module_name: m
+    sources:
+      - {{source_id: s, transformation_config: {{task_type: extract, {more}}}}}
+"""
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        ("extracts: [customers, customer]", "no extract 'customer' is declared"),
+        ("group: dayly", "no group of extracts 'dayly' is declared"),
+        ("", "no extract 's' is declared"),
+    ],
+)
+def test_extracts_that_a_task_names_must_be_declared(more: str, message: str) -> None:
+    extract = EXTRACT.format(name="customers") + "    group: daily\n"
+    found = read(a="extracts:" + extract + TASK.format(more=more))
+    assert [p.message for p in found.problems] == [message]
+    assert found.problems[0].hint in ("did you mean customers?", "did you mean daily?", KNOWN)
+    alone = read(a=TASK.format(more=more))
+    assert {p.hint for p in alone.problems} == {"declare it under extracts:"}
+
+
+KNOWN = "known: customers"
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        "extracts: [customers]",
+        "group: daily",
+        "extracts: ['{{input}}']",
+    ],
+)
+def test_extracts_of_any_file_are_known_to_tasks(more: str) -> None:
+    extract = EXTRACT.format(name="customers") + "    group: daily\n"
+    assert messages(read(a=TASK.format(more=more), b="extracts:" + extract)) == []
+
+
+def test_the_task_of_a_loop_names_extracts_too() -> None:
+    loop = "{task_type: for_each, inputs: [1], task: {task_type: extract, extracts: [x]}}"
+    text = "modules:\n  - module_name: m\n    sources:\n      - source_id: s\n        {}\n"
+    found = read(a=text.format(f"transformation_config: {loop}"))
+    assert [p.path for p in found.problems] == [
+        "modules[0].sources[0].transformation_config.task.extracts[0]"
+    ]
+
+
+def test_a_task_may_name_an_extract_that_cannot_be_read() -> None:
+    broken = EXTRACT.format(name="customers") + "    group: daily\n    fil: {}\n"
+    text = "extracts:" + broken + TASK.format(more="extracts: [customers]")
+    assert messages(read(a=text)) == ["a.yml:6: unknown key 'fil'"]
 
 
 def test_a_table_of_an_undeclared_module_is_a_problem() -> None:
@@ -213,6 +322,39 @@ SOUND: dict[str, Any] = {
         }
     ],
     "ddl_scripts": [{"target": "t", "release": "001_r", "file": "001_a.sql", "body": "SELECT 1"}],
+    "extracts": [
+        {
+            "extract_name": "daily",
+            "group": "g",
+            "execution_order": 1,
+            "source": {
+                "datastore": "warehouse",
+                "query": "SELECT :a",
+                "parameters": {"a": 1},
+                "columns": ["a"],
+                "where": "a = 1",
+            },
+            "load": {"mode": "incremental", "watermark_column": "w", "initial_watermark": "0"},
+            "target": {"path": "/Volumes/main/s/v/out"},
+            "file_name": {
+                "name": "n",
+                "timestamp_format": "yyyyMMdd",
+                "time_zone": "UTC",
+                "period_end_day": 31,
+            },
+            "file": {
+                "format": "csv",
+                "delimiter": ";",
+                "footer": "{rows}",
+                "encoding": "utf-8",
+                "max_rows_per_file": 10,
+                "decimal_separator": ",",
+            },
+            "compression": {"type": "zip", "level": 1, "archive": {"name": "a"}},
+            "trigger": {"extension": "done"},
+            "validation": {"query": "SELECT 1", "min_rows": 1},
+        }
+    ],
     "jobs": {
         "j": {
             "name": "J",
@@ -286,6 +428,7 @@ def loaded(texts: dict[str, str]) -> Declared:
         return found
     assert not found.problems
     rows = {SOURCES: found.sources, MODULES: found.modules, TABLES: found.tables}
+    rows |= {EXTRACTS: found.extracts, EXTRACT_DETAILS: found.extract_details}
     for layout, offered in (*rows.items(), (DDL_SCRIPTS, found.ddl_scripts)):
         pa.Table.from_pylist(list(offered), arrow_schema(layout))
         json.dumps(offered).encode()

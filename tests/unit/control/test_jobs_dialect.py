@@ -38,7 +38,10 @@ def settings(declared: Declared) -> dict[str, Any]:
 
 
 def task_settings(task: Mapping[str, Any]) -> dict[str, Any]:
-    found = settings(read(a=yaml.safe_dump({"jobs": {"j": {"tasks": [dict(task)]}}})))
+    git = {"git_url": "https://example.com/x", "git_provider": "gitHub", "git_branch": "main"}
+    found = settings(
+        read(a=yaml.safe_dump({"jobs": {"j": {"git_source": git, "tasks": [dict(task)]}}}))
+    )
     job: dict[str, Any] = found["j"]["tasks"][0]
     return job
 

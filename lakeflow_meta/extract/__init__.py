@@ -1,0 +1,1 @@
+"""Extracts: data out of tables, views and queries into files, as control tables say."""
