@@ -327,3 +327,16 @@ def _assignments(properties: Mapping[str, str]) -> str:
     return ", ".join(
         f"{_ddl_text(key)} = {_ddl_text(value)}" for key, value in sorted(properties.items())
     )
+
+
+# --- privileges of Unity Catalog ------------------------------------------------------------------
+
+
+def grant(privileges: Iterable[str], kind: str, name: Iterable[str], principal: str) -> str:
+    """Let a principal do something with an object; again it changes nothing.
+
+    ``privileges`` and ``kind`` (CATALOG, SCHEMA, VOLUME) are words of the language, never input.
+    https://docs.databricks.com/sql/language-manual/security-grant.html
+    """
+    words = ", ".join(privileges)
+    return f"GRANT {words} ON {kind} {'.'.join(map(ident, name))} TO {ident(principal)}"
