@@ -17,8 +17,10 @@ from hypothesis import strategies as st
 
 from lakeflow_meta.backends.deltars import DeltaRsStore
 from lakeflow_meta.backends.deltars_maintenance import Maintenance, maintain_quietly
+from lakeflow_meta.control.change_detector import ChangeDetector
 from lakeflow_meta.control.change_memory import ChangeMemory, modules_changed
 from lakeflow_meta.control.row_changes import compare_rows
+from lakeflow_meta.control.rows import NO_MODULE
 from lakeflow_meta.control.tables import EVENTS, JOBS, LAYOUTS, SOURCES, STATE, ControlTables
 from lakeflow_meta.errors import ConflictError, NotFoundError
 from lakeflow_meta.ports import ControlStore
@@ -174,10 +176,12 @@ def test_a_module_changed_there_and_back_is_not_suspect_but_pending_ones_stay(
     assert memory(store).suspects() == {"b"}
 
 
-def test_a_row_without_a_module_is_left_to_the_full_comparison(store: ControlStore) -> None:
+def test_a_row_without_a_module_is_a_suspect_of_its_own(store: ControlStore) -> None:
     memory(store).remember(memory(store).versions(), [])
     store.append(SOURCE_TABLE, [{"source_id": "lost"}])
-    assert memory(store).suspects() is None
+    assert memory(store).suspects() == {NO_MODULE}
+    found = ChangeDetector(store, TABLES).changes()
+    assert [bad.module_name for bad in found.bad_rows] == [NO_MODULE]
 
 
 def test_the_same_answer_again_is_not_written_again(store: ControlStore) -> None:
