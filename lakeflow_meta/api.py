@@ -14,7 +14,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 
-from lakeflow_meta import operations
+from lakeflow_meta import operations, plan_operations
 from lakeflow_meta.app import App
 from lakeflow_meta.errors import RunFailedError
 from lakeflow_meta.jobs.outcomes import Outcome, raise_failures
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from lakeflow_meta.control.history import HistoryEntry
     from lakeflow_meta.control.manager import SqlResult
     from lakeflow_meta.control.sync import SyncReport
+    from lakeflow_meta.jobs.plan import JobsPlan
 
 
 class Parts(TypedDict, total=False):
@@ -174,9 +175,43 @@ class JobOrchestrator:
         self.metadata_manager = MetadataManager(control_table, **parts)
         self.app = self.metadata_manager.app
 
-    def plan(self, modules: Sequence[str] | None = None) -> operations.Plan:
-        """What `create_or_update_jobs` and a run would change. Reads only."""
-        return operations.plan(self.app, modules)
+    def plan(
+        self,
+        modules: Sequence[str] | None = None,
+        *,
+        prune: str = "pause",
+        on_drift: str = "restore",
+        path: Path | str | None = None,
+    ) -> plan_operations.Plan:
+        """What `apply` and a run would change. Reads only; ``path`` is a file to keep it in."""
+        found = plan_operations.plan(self.app, modules, prune, on_drift, keep=path is not None)
+        if path is not None:
+            plan_operations.save_plan(self.app, found, Path(path))
+        return found
+
+    def apply(
+        self,
+        modules: Sequence[str] | None = None,
+        *,
+        prune: str | None = None,
+        on_drift: str | None = None,
+        plan: plan_operations.Plan | Path | str | None = None,
+    ) -> list[dict[str, Any]]:
+        """Make the jobs of all modules, or the named ones; or, with ``plan``, exactly its jobs.
+
+        ``prune``: what becomes of jobs whose module is gone or inactive (pause, delete or keep);
+        ``on_drift``: of jobs that others changed (restore or report). A plan has these choices in
+        itself; it may be the path of a file. Raises ConflictError, before anything is done, when
+        rows or jobs have changed since it was made, RunFailedError as `create_or_update_jobs`.
+        """
+        jobs: JobsPlan | None
+        if isinstance(plan, Path | str):
+            jobs = plan_operations.load_plan(self.app, Path(plan))
+        else:
+            jobs = None if plan is None else plan.jobs
+        outcomes = plan_operations.apply(self.app, modules, prune, on_drift, plan=jobs)
+        raise_failures(outcomes)
+        return [outcome.to_dict() for outcome in outcomes]
 
     def create_or_update_job(self, module_name: str) -> int:
         """Make one module's job as it says; its id. Raises RunFailedError, ConfigError."""
@@ -231,7 +266,7 @@ class JobOrchestrator:
         return entries
 
     def _applied(self, modules: Sequence[str] | None) -> list[Outcome]:
-        return operations.apply(self.app, modules)
+        return plan_operations.apply(self.app, modules)
 
     def _run(self, module: str) -> dict[str, Any]:
         if not self.app.target.runs_here:

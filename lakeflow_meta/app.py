@@ -275,6 +275,7 @@ class App:
             name_template=self.settings.job_name_template,
             default_warehouse_id=self.settings.warehouse_id,
             require_warehouse=self.target.asks_for_warehouse,
+            applies_permissions=True,
         )
 
     @cached_property
@@ -289,6 +290,7 @@ class App:
             self.queries,
             tables=self.tables,
             context=self.job_context,
+            permissions=self.target.permissions,
             clock=self.clock,
             progress=self.progress,
             actor=self.actor,

@@ -7,7 +7,8 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from lakeflow_meta.control.tables import FILES, SOURCES
-from lakeflow_meta.operations import plan, rows_of
+from lakeflow_meta.operations import rows_of
+from lakeflow_meta.plan_operations import plan
 
 if TYPE_CHECKING:
     from lakeflow_meta.app import App
@@ -106,7 +107,8 @@ def status(app: App) -> Status:
     found = plan(app, None)
     actions = found.to_dict()["actions"]
     pending = [f"{a['action']} {a['name']}" for a in actions if not a.get("error")]
-    problems = [str(problem) for problem in recorded.problems]
+    wrong = (recorded.problems, found.problems, app.manager.recorded_extracts().problems)
+    problems = [str(problem) for some in wrong for problem in some]
     problems += [
         f"{a['name']}: {a['error']}"
         for a in actions

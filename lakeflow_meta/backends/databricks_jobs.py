@@ -75,10 +75,10 @@ class DatabricksJobs:
 
     # --- jobs
 
-    def list_jobs(self) -> Iterator[LiveJob]:
+    def list_jobs(self, *, with_tasks: bool = True) -> Iterator[LiveJob]:
         """See `JobsApi.list_jobs`. Tasks are left out where the list does not hold all of them."""
         found: dict[int, tuple[int, LiveJob]] = {}
-        query = {"limit": _JOBS_A_PAGE, "expand_tasks": True}
+        query = {"limit": _JOBS_A_PAGE, "expand_tasks": with_tasks}
         for page in self._calls.read_pages(f"{_JOBS}/list", query):
             for entry in page.get("jobs") or ():
                 job = _listed_job(entry)
@@ -122,8 +122,8 @@ class DatabricksJobs:
         self._change(job_id, f"{_JOBS}/delete", {"job_id": job_id})
 
     def unknown_fields(self, settings: Mapping[str, Any]) -> list[Finding]:
-        """Fields of a job that the installed SDK does not know."""
-        return unknown_fields(settings)
+        """Fields of a job that the installed SDK does not know, and values that it cannot send."""
+        return [*unknown_fields(settings), *wrong_values(settings)]
 
     # --- runs
 
@@ -133,6 +133,10 @@ class DatabricksJobs:
         if parameters:
             body["job_parameters"] = dict(parameters)
         return int(self._change(job_id, f"{_JOBS}/run-now", body)["run_id"])
+
+    def cancel_runs(self, job_id: int) -> None:
+        """See `RunStopper.cancel_runs`."""
+        self._change(job_id, f"{_JOBS}/runs/cancel-all", {"job_id": job_id})
 
     def follow_run(self, run_id: int) -> JobRun:
         """See `JobsApi.follow_run`. Looks less often the longer it takes."""

@@ -60,12 +60,19 @@ class DatabricksPermissions:
 
     def update(self, job_id: int, permissions: Sequence[Mapping[str, str]]) -> None:
         """See `PermissionsApi.update`. PATCH: whom it does not name it leaves alone."""
-        body = {"access_control_list": [dict(entry) for entry in permissions]}
-        self._calls.change("PATCH", _address(job_id), body)
+        self._calls.change("PATCH", _address(job_id), _body(permissions))
+
+    def replace(self, job_id: int, permissions: Sequence[Mapping[str, str]]) -> None:
+        """See `PermissionsApi.replace`. PUT: whom it does not name loses what was given here."""
+        self._calls.change("PUT", _address(job_id), _body(permissions))
 
 
 def _address(job_id: int) -> str:
     return f"/api/2.0/permissions/jobs/{job_id}"
+
+
+def _body(permissions: Sequence[Mapping[str, str]]) -> dict[str, Any]:
+    return {"access_control_list": [dict(entry) for entry in permissions]}
 
 
 def _own_levels(entry: Mapping[str, Any]) -> list[str]:

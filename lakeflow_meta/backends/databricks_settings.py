@@ -17,6 +17,7 @@ from typing import Any, Union, get_args, get_origin, get_type_hints
 from databricks.sdk.service.jobs import JobSettings
 
 from lakeflow_meta.findings import Finding, Path, did_you_mean
+from lakeflow_meta.jobs.field_check import UnknownField
 
 _PLAIN = {
     str: ((str,), "text"),
@@ -66,7 +67,7 @@ def _object_findings(value: Any, kind: Any, path: Path) -> Iterator[tuple[bool, 
             yield from _findings(entry, fields[name], (*path, name))
         else:
             hint = did_you_mean(str(name), fields)
-            yield False, Finding((*path, name), f"unknown field {name!r}", hint)
+            yield False, UnknownField((*path, name), f"unknown field {name!r}", hint)
 
 
 def _list_findings(value: Any, kind: Any, path: Path) -> Iterator[tuple[bool, Finding]]:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from lakeflow_meta.cli.job_progress import condensed
 from lakeflow_meta.cli.live import watching
 from lakeflow_meta.cli.output import Session, pairs
 
 if TYPE_CHECKING:
+    from lakeflow_meta.jobs.outcomes import Outcome
     from lakeflow_meta.ports import JobRun
 
 Modules = Annotated[list[str] | None, typer.Argument(help="Names of modules; all if left out.")]
@@ -18,10 +21,17 @@ Param = Annotated[
     list[str] | None, typer.Option("--param", help="Job parameter: name=value. Repeatable.")
 ]
 OnDrift = Annotated[
-    str, typer.Option(help="Jobs that others changed since the last apply: restore or keep.")
+    str | None,
+    typer.Option(
+        help="Jobs that others changed since the last apply: restore, or report and leave them.",
+        show_default="restore",
+    ),
 ]
 Prune = Annotated[
-    str, typer.Option(help="Jobs whose module is gone or inactive: pause, delete or keep.")
+    str | None,
+    typer.Option(
+        help="Jobs whose module is gone or inactive: pause, delete or keep.", show_default="pause"
+    ),
 ]
 
 
@@ -37,16 +47,30 @@ def plan(
     check: Annotated[
         bool, typer.Option("--check", help="Exit with 1 when anything would change.")
     ] = False,
-    prune: Prune = "pause",
+    prune: Prune = None,
+    on_drift: OnDrift = None,
+    output: Annotated[
+        Path | None,
+        typer.Option("-o", "--output", help="Keep it in this file, for `apply --plan FILE`."),
+    ] = None,
 ) -> None:
     """Show what `apply` would do: recorded against live jobs and tables, field by field.
 
     Example: lakeflow-meta plan nyc_flights --check
     """
-    from lakeflow_meta import operations
+    from lakeflow_meta import plan_operations
 
     session: Session = context.obj
-    found = operations.plan(session.app, modules, prune)
+    with watching(session.progress, session.output.err), condensed(session.progress):
+        found = plan_operations.plan(
+            session.app,
+            modules or None,
+            prune or "pause",
+            on_drift or "restore",
+            keep=output is not None,
+        )
+    if output is not None:
+        plan_operations.save_plan(session.app, found, output)
     session.output.result(found.to_dict(), found.lines())
     if found.failed or (check and found.pending):
         raise typer.Exit(1)
@@ -56,18 +80,32 @@ def apply(
     context: typer.Context,
     modules: Modules = None,
     start: Annotated[bool, typer.Option("--run", help="Run the modules' jobs afterwards.")] = False,
-    prune: Prune = "pause",
-    on_drift: OnDrift = "restore",
+    prune: Prune = None,
+    on_drift: OnDrift = None,
+    plan_file: Annotated[
+        Path | None,
+        typer.Option(
+            "--plan", help="Do exactly what this file of `plan -o` says, or nothing at all."
+        ),
+    ] = None,
 ) -> None:
     """Create and update jobs in place. A second apply does nothing.
 
     Example: lakeflow-meta apply --run
     """
-    from lakeflow_meta import operations
+    from lakeflow_meta import plan_operations
+    from lakeflow_meta.jobs.outcomes import ApplyStopped
 
     session: Session = context.obj
-    with watching(session.progress, session.output.err):
-        outcomes = operations.apply(session.app, modules, prune, on_drift)
+    with watching(session.progress, session.output.err), condensed(session.progress):
+        planned = None if plan_file is None else plan_operations.load_plan(session.app, plan_file)
+        try:
+            outcomes = plan_operations.apply(
+                session.app, modules or None, prune, on_drift, plan=planned
+            )
+        except ApplyStopped as stop:
+            _show_stopped(session, stop.outcomes, str(stop))
+            raise typer.Exit(130) from None
         wanted = [o.module for o in outcomes if start and o.wanted and not o.failed]
         ended = {name: session.app.orchestrator.run(name) for name in wanted}
     results = [
@@ -171,16 +209,40 @@ def _show_runs(session: Session, ended: Iterable[JobRun]) -> None:
                 session.output.line(f"log of {task.task_key}: {task.log_path}")
 
 
+def _show_stopped(session: Session, outcomes: Sequence[Outcome], summary: str) -> None:
+    results = [outcome.to_dict() for outcome in outcomes]
+    session.output.result(results, _outcome_lines(results))
+    session.output.message(summary)
+
+
 def _outcome_lines(results: list[dict[str, Any]]) -> list[str]:
-    return [
-        f"{_SIGNS.get(r['action'], '~')} {r['action']} {r['module']}"
-        + (f" (job {r['job_id']})" if r["job_id"] else "")
-        + (f": {r['error']}" if r["error"] else "")
-        for r in results
-    ] or ["nothing is recorded; load metadata with `lakeflow-meta sync PATH`"]
+    lines = [line for result in results for line in _lines_of(result)]
+    return lines or ["nothing is recorded; load metadata with `lakeflow-meta sync PATH`"]
 
 
-_SIGNS = {"created": "+", "unchanged": "=", "deleted": "-", "paused": "-", "failed": "✗"}
+def _lines_of(result: dict[str, Any]) -> list[str]:
+    sign = _SIGNS.get(result["action"], "~")
+    job = f" (job {result['job_id']})" if result["job_id"] else ""
+    said = result["error"] or result.get("note")
+    title = f"{sign} {result['action']} {result['module']}{job}" + (f": {said}" if said else "")
+    return [title, *(f"    {_drift_line(change)}" for change in result.get("drift", ()))]
+
+
+def _drift_line(change: dict[str, Any]) -> str:
+    from lakeflow_meta.jobs.plan import change_line
+    from lakeflow_meta.jobs.settings_diff import Change
+
+    return change_line(Change(**change))
+
+
+_SIGNS = {
+    "created": "+",
+    "unchanged": "=",
+    "deleted": "-",
+    "paused": "-",
+    "skipped": "·",
+    "failed": "✗",
+}
 
 
 def _seconds(run: JobRun) -> float:

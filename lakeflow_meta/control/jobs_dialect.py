@@ -27,6 +27,7 @@ from lakeflow_meta.control.jobs_dialect_tasks import (
 )
 from lakeflow_meta.control.yaml_nodes import Document
 from lakeflow_meta.findings import Finding, Path, did_you_mean
+from lakeflow_meta.jobs.job_context import PACKAGE_KEY
 
 JOB_ROOTS = ("jobs", "resources", "bundle")
 """Root keys that this module reads. ``bundle`` names the bundle and is not used."""
@@ -45,6 +46,7 @@ BUNDLE_ROOTS = {
 
 _JOB_KEYS = frozenset({*JOB_FIELDS, "extra", "tasks", "metadata_version"})
 _BUNDLE_JOB_KEYS = frozenset({*JOB_FIELDS, *JOB_PASSED, "tasks"})
+_OF_PACKAGE = {"environments": "environment_key", "job_clusters": "job_cluster_key"}
 _WHO = frozenset({"task_key", "description", "source_config", "target_config"})
 _VARIABLE_KEYS = frozenset({"default", "description", "type", "lookup"})
 _BUNDLE_REFERENCE = re.compile(
@@ -228,9 +230,16 @@ def _job_config(job: Mapping[str, Any], keys: frozenset[str]) -> dict[str, Any]:
             extra[key] = value
         elif key == "permissions" and isinstance(value, list):
             config[key] = [_permission(entry) for entry in value]
+        elif key in _OF_PACKAGE and keys is _BUNDLE_JOB_KEYS and isinstance(value, list):
+            config[key] = [entry for entry in value if not _carries_package(key, entry)]
         else:
             config[key] = value
     return {**config, "extra": extra} if extra else config
+
+
+def _carries_package(key: str, entry: Any) -> bool:
+    """What an exported bundle has for this package's own tasks; here it is put in when applied."""
+    return isinstance(entry, dict) and entry.get(_OF_PACKAGE[key]) == PACKAGE_KEY
 
 
 def _permission(entry: Any) -> Any:

@@ -11,6 +11,9 @@ JsonDict = dict[str, Any]
 PACKAGE_KEY = "lakeflow_meta"
 """Key of the environment or job cluster that carries this package; modules may not use it."""
 
+PACKAGE_NAME = "lakeflow_meta"
+"""The package whose entry point our own tasks call."""
+
 DEPLOY_FIRST = "run lakeflow-meta deploy first"
 
 
@@ -24,7 +27,8 @@ class JobContext:
     default_warehouse_id: str | None = None
     """The SQL warehouse of SQL tasks that name none."""
     require_warehouse: bool = False
-    """Whether the platform runs SQL tasks on a warehouse (the embedded one does not)."""
+    """Whether the platform runs SQL tasks on a warehouse, and Python tasks on a cluster or in a
+    serverless environment (the embedded one does not)."""
     applies_permissions: bool = False
     """Whether the platform's adapter can set a job's permissions."""
     package_task: Mapping[str, Any] = field(default_factory=dict)
@@ -48,7 +52,7 @@ def package_task(context: JobContext, arguments: Sequence[str]) -> JsonDict:
     return {
         **context.package_task,
         "python_wheel_task": {
-            "package_name": "lakeflow_meta",
+            "package_name": PACKAGE_NAME,
             "entry_point": "lakeflow-meta",
             "parameters": [
                 *context.package_options,

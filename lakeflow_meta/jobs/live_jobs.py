@@ -32,11 +32,16 @@ class LiveJobs:
         """Whether all pages were read."""
         return self._listed is not None
 
-    def list_now(self) -> None:
-        """Read all pages again. Raises BackendError."""
-        listed = {job.job_id: job for job in self._jobs.list_jobs()}
+    def list_now(self, *, with_tasks: bool = False) -> int:
+        """Read all pages again; the number of jobs. Raises BackendError.
+
+        Without tasks it is a short list also of many jobs, enough to find those of ours by their
+        tags.
+        """
+        listed = {job.job_id: job for job in self._jobs.list_jobs(with_tasks=with_tasks)}
         with self._lock:
             self._listed, self._by_tag = listed, self._tagged_jobs(listed)
+        return len(listed)
 
     def get(self, job_id: int) -> LiveJob | None:
         """The job with all settings; None when the platform says that there is none.
@@ -46,6 +51,7 @@ class LiveJobs:
         listed = (self._listed or {}).get(job_id)
         if listed is not None and "tasks" in listed.settings:
             return listed
+        self.forget(job_id)
         try:
             return self._jobs.get_job(job_id)
         except NotFoundError:

@@ -17,11 +17,15 @@ from lakeflow_meta.findings import did_you_mean
 from lakeflow_meta.jobs.apply_run import ApplyRun
 from lakeflow_meta.jobs.creation_lock import CreationLock
 from lakeflow_meta.jobs.field_check import UnknownFields, knows_all
+from lakeflow_meta.jobs.interruption import Interruption
 from lakeflow_meta.jobs.job_settings import JobContext
 from lakeflow_meta.jobs.journal import Journal
 from lakeflow_meta.jobs.live_jobs import LiveJobs
-from lakeflow_meta.jobs.outcomes import Outcome, raise_failures
-from lakeflow_meta.jobs.plan import JobsPlan, Prune
+from lakeflow_meta.jobs.outcomes import ApplyStopped, Outcome, raise_failures
+from lakeflow_meta.jobs.plan import JobsPlan, OnDrift, Prune
+from lakeflow_meta.jobs.plan_basis import PlanBasis
+from lakeflow_meta.jobs.plan_check import PlanCheck
+from lakeflow_meta.jobs.planner import Planner
 from lakeflow_meta.jobs.recorded_jobs import RecordedJobs, read_recorded_jobs
 from lakeflow_meta.jobs.saved_queries import SavedQueries
 from lakeflow_meta.ports import (
@@ -29,11 +33,12 @@ from lakeflow_meta.ports import (
     ControlStore,
     JobRun,
     JobsApi,
+    PermissionsApi,
     QueriesApi,
     Sleep,
     utc_now,
 )
-from lakeflow_meta.progress import Progress, silent
+from lakeflow_meta.progress import Event, Progress, StepState, silent
 
 LIST_FROM = 50
 """From this many jobs or queries on, reading all pages is cheaper than reading one by one."""
@@ -47,7 +52,8 @@ class JobOrchestrator:
     to wait for another orchestrator that is creating jobs. ``max_parallel``: how many jobs are
     changed at once. ``unknown_fields`` names fields of settings that the platform's client does
     not know; what came by ``extra`` passes. ``with_package`` puts into the context, for each run,
-    where the platform has this package; None where it needs none.
+    where the platform has this package; None where it needs none. Without ``permissions``, modules
+    that name some are refused.
     """
 
     def __init__(
@@ -58,6 +64,7 @@ class JobOrchestrator:
         *,
         tables: ControlTables,
         context: JobContext,
+        permissions: PermissionsApi | None = None,
         clock: Clock = utc_now,
         sleep: Sleep = time.sleep,
         progress: Progress = silent,
@@ -73,7 +80,12 @@ class JobOrchestrator:
         self._queries = queries
         self._tables = tables
         self._control_table = str(tables.sources)
-        self._context = replace(context, control_table=self._control_table)
+        self._permissions = permissions
+        self._context = replace(
+            context,
+            control_table=self._control_table,
+            applies_permissions=permissions is not None,
+        )
         self._clock = clock
         self._progress = progress
         self._actor = actor
@@ -81,45 +93,78 @@ class JobOrchestrator:
         self._max_parallel = max_parallel
         self._unknown_fields = unknown_fields
         self._with_package = with_package
-        self._lock = CreationLock(
-            store,
-            tables.of(STATE),
-            clock=clock,
-            sleep=sleep,
-            lease_seconds=lease_seconds,
-            wait_seconds=wait_seconds,
-        )
+        self._lease_seconds = lease_seconds
+        self._wait_seconds = wait_seconds
+        self._plans = PlanCheck(store, tables)
 
-    def plan(self, modules: Sequence[str] | None = None, prune: str = "pause") -> JobsPlan:
+    def plan(
+        self,
+        modules: Sequence[str] | None = None,
+        prune: str = Prune.PAUSE,
+        on_drift: str = OnDrift.RESTORE,
+        *,
+        keep: bool = False,
+    ) -> JobsPlan:
         """What `apply` would do, for all modules or the named ones. Reads only.
 
-        Raises ConfigError for a module that nobody recorded.
+        Raises ConfigError for a module that nobody recorded. ``keep``: note the versions of all
+        control tables, to tell later who changed them.
         """
-        run = self._start(modules, prune, on_drift="restore")
-        return JobsPlan(tuple(run.planned(name).action for name in run.names))
+        versions = self._plans.versions() if keep else {}
+        run = self._start(modules, prune, on_drift)
+        steps = run.planned()
+        basis = PlanBasis(
+            self._control_table,
+            None if modules is None else tuple(run.names),
+            run.planner.prune,
+            run.planner.on_drift,
+            self._clock().isoformat(),
+            self._actor,
+            versions,
+            {name: run.planner.basis(step) for name, step in steps.items()},
+        )
+        return JobsPlan(tuple(step.action for step in steps.values()), basis)
 
     def apply(
         self,
         modules: Sequence[str] | None = None,
-        prune: str = "pause",
-        on_drift: str = "restore",
+        prune: str | None = None,
+        on_drift: str | None = None,
+        *,
+        plan: JobsPlan | None = None,
     ) -> list[Outcome]:
         """Make jobs as the modules say; one outcome a module, by name, failures among them.
 
         ``prune`` (pause, delete, keep) is for jobs of modules that are inactive or gone.
-        ``on_drift`` (restore, keep) is for jobs that others changed since the last apply.
+        ``on_drift`` (restore, report) is for jobs that others changed since the last apply.
         A module that nobody recorded raises ConfigError before anything is done.
+
+        With ``plan`` exactly that is done, for its modules and with its choices: ConflictError
+        before any write when rows or jobs have changed since it was made; a job that changes after
+        this check fails alone. Ctrl-C raises `ApplyStopped`.
         """
+        if plan is None:
+            run = self._start(modules, prune or Prune.PAUSE, on_drift or OnDrift.RESTORE)
+        elif modules is None and prune is None and on_drift is None:
+            run = self._start_planned(plan)
+        else:
+            raise ConfigError("a plan says for which modules and how it is applied; leave that out")
         for layout in (JOBS, EVENTS, STATE):
             self._store.ensure(self._tables.of(layout), layout)
-        run = self._start(modules, prune, on_drift)
+        try:
+            run.stop.run(lambda: self._carry_out(run, orphans=plan is None and modules is None))
+        except KeyboardInterrupt as stop:
+            raise ApplyStopped(run.finished()) from stop
+        return run.finished()
+
+    def _carry_out(self, run: ApplyRun, *, orphans: bool) -> None:
+        lock = self._lock(run.stop.sleeping(self._sleep))
         try:
             run.apply_existing()
-            if run.waiting or self._lock.was_abandoned():
-                self._apply_new(run, everything=modules is None)
+            if not run.stop.asked and (run.waiting or lock.was_abandoned()):
+                self._apply_new(run, lock, orphans=orphans)
         finally:  # stopped by Ctrl-C too: what was done is recorded
             run.journal.flush()
-        return run.finished()
 
     def create_or_update_job(self, module_name: str) -> int:
         """Make one module's job as it says; its id. Raises RunFailedError, ConfigError."""
@@ -143,12 +188,12 @@ class JobOrchestrator:
         """Start the module's job and wait until it has ended; how it ended."""
         return self._jobs.follow_run(self.start(module_name, parameters))
 
-    def _apply_new(self, run: ApplyRun, *, everything: bool) -> None:
+    def _apply_new(self, run: ApplyRun, lock: CreationLock, *, orphans: bool) -> None:
         """What needs a new job or query; nobody else creates jobs meanwhile."""
         try:
-            with self._lock.held() as renew:
+            with lock.held() as renew:
                 run.apply_waiting(read_recorded_jobs(self._store, self._tables), renew)
-                if everything:
+                if orphans:
                     run.retire_orphans(renew)
                 run.journal.flush()
         except LakeflowMetaError as error:
@@ -157,35 +202,74 @@ class JobOrchestrator:
                 raise
             run.fail_waiting(error)
 
+    def _lock(self, sleep: Sleep) -> CreationLock:
+        return CreationLock(
+            self._store,
+            self._tables.of(STATE),
+            clock=self._clock,
+            sleep=sleep,
+            lease_seconds=self._lease_seconds,
+            wait_seconds=self._wait_seconds,
+        )
+
     def _start(self, modules: Sequence[str] | None, prune: str, on_drift: str) -> ApplyRun:
         if prune not in set(Prune):
             raise ConfigError(f"prune {prune!r}: write one of {', '.join(Prune)}")
-        if on_drift not in ("restore", "keep"):
-            raise ConfigError(f"on_drift {on_drift!r}: write restore or keep")
+        if on_drift not in set(OnDrift):
+            raise ConfigError(f"on_drift {on_drift!r}: write {' or '.join(OnDrift)}")
         recorded = read_recorded_jobs(self._store, self._tables)
         names = _chosen(recorded, modules)
-        live = LiveJobs(self._jobs, self._control_table)
-        queries = SavedQueries(self._queries, self._control_table)
-        known = [recorded.records[name] for name in names if name in recorded.records]
-        if len(known) >= LIST_FROM:
-            live.list_now()
-        if sum(len(record.applied.queries) for record in known) >= LIST_FROM:
-            queries.list_now()
-        return ApplyRun(
+        return self._new_run(recorded, names, Prune(prune), OnDrift(on_drift))
+
+    def _start_planned(self, plan: JobsPlan) -> ApplyRun:
+        """Raises ConfigError for a plan of other control tables, ConflictError for an old one."""
+        basis = plan.basis
+        if basis.control_table != self._control_table:
+            of = basis.control_table or "nothing that could be applied"
+            raise ConfigError(f"the plan is one of {of}, not of {self._control_table}")
+        recorded = read_recorded_jobs(self._store, self._tables)
+        new = set(recorded.names) if basis.modules is None else set()
+        names = sorted({*basis.by_module, *new})
+        run = self._new_run(recorded, names, Prune(basis.prune), OnDrift(basis.on_drift))
+        steps = run.planned()
+        self._plans.check(basis, {name: run.planner.basis(step) for name, step in steps.items()})
+        run.expected = basis
+        return run
+
+    def _new_run(
+        self, recorded: RecordedJobs, names: Sequence[str], prune: Prune, on_drift: OnDrift
+    ) -> ApplyRun:
+        planner = Planner(
             recorded=recorded,
-            names=names,
-            prune=Prune(prune),
-            keep_drift=on_drift == "keep",
-            jobs=self._jobs,
-            live=live,
-            queries=queries,
-            journal=Journal(self._store, self._tables, clock=self._clock, actor=self._actor),
+            prune=prune,
+            on_drift=on_drift,
+            live=LiveJobs(self._jobs, self._control_table),
+            queries=SavedQueries(self._queries, self._control_table),
+            permissions=self._permissions,
             context=self._full_context(),
-            progress=self._progress,
-            sleep=self._sleep,
             unknown_fields=self._unknown_fields,
+        )
+        stop = Interruption(self._tell_stopping)
+        run = ApplyRun(
+            planner=planner,
+            names=names,
+            jobs=self._jobs,
+            journal=Journal(self._store, self._tables, clock=self._clock, actor=self._actor),
+            progress=self._progress,
+            sleep=stop.sleeping(self._sleep),
+            stop=stop,
             max_parallel=self._max_parallel,
         )
+        known = [recorded.records[name] for name in names if name in recorded.records]
+        if len(known) >= LIST_FROM:
+            run.list_jobs(with_tasks=True)
+        if sum(len(record.applied.queries) for record in known) >= LIST_FROM:
+            planner.queries.list_now()
+        return run
+
+    def _tell_stopping(self) -> None:
+        detail = "stopping; what has begun is ended first"
+        self._progress(Event("apply", "", StepState.RUNNING, detail=detail))
 
     def _full_context(self) -> JobContext:
         return self._with_package(self._context) if self._with_package else self._context

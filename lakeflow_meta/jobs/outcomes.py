@@ -7,11 +7,15 @@ from dataclasses import dataclass
 from typing import Any
 
 from lakeflow_meta.errors import RunFailedError
+from lakeflow_meta.jobs.settings_diff import Change
+
+NOT_BEGUN = "skipped"
+"""The action of a module that a stopped run did not come to."""
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of one module's job; ``action`` is one of `plan.DONE`'s words."""
+    """What became of one module's job; ``action`` is one of `plan.DONE`'s words or `NOT_BEGUN`."""
 
     module: str
     job_id: int | None
@@ -19,6 +23,10 @@ class Outcome:
     error: str | None = None
     wanted: bool = True
     """Whether the module still asks for the job; a retired module's job is not to be run."""
+    note: str = ""
+    """What people should know although nothing failed."""
+    drift: tuple[Change, ...] = ()
+    """What others changed in the job and was left so, because that was asked for."""
 
     @property
     def failed(self) -> bool:
@@ -27,12 +35,26 @@ class Outcome:
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON."""
-        return {
+        document: dict[str, Any] = {
             "module": self.module,
             "job_id": self.job_id,
             "action": self.action,
             "error": self.error,
         }
+        drift = [change.to_dict() for change in self.drift]
+        return document | {k: v for k, v in (("note", self.note), ("drift", drift)) if v}
+
+
+class ApplyStopped(KeyboardInterrupt):
+    """Ctrl-C during an apply: what had begun was ended and recorded, nothing else was begun.
+
+    ``outcomes`` tells of every module.
+    """
+
+    def __init__(self, outcomes: Sequence[Outcome]) -> None:
+        self.outcomes = tuple(outcomes)
+        skipped = sum(outcome.action == NOT_BEGUN for outcome in outcomes)
+        super().__init__(f"stopped; {skipped} of {len(outcomes)} modules were not begun")
 
 
 def raise_failures(outcomes: Sequence[Outcome]) -> None:

@@ -1,5 +1,7 @@
 """Tags that say which control table and module a job belongs to, or which deployment. Pure.
 
+The same for saved queries, by their names.
+
 They are how a job is found again when its record is lost. Tags reach the clusters of a job, so
 their values keep to what every cloud accepts; the strictest is a label of Google Cloud: 63 lower
 case letters, digits, ``_`` and ``-``.
@@ -43,6 +45,14 @@ def ownership_tags(control_table: str, module_name: str) -> dict[str, str]:
         TABLE_TAG: tag_value(control_table.lower()),
         MODULE_TAG: tag_value(module_name),
     }
+
+
+def query_name(control_table: str, module_name: str, task_key: str) -> str:
+    """The display name under which the SQL of a task is saved.
+
+    Different tasks never share a name: no part of it holds a space.
+    """
+    return f"lakeflow_meta {control_table} {tag_value(module_name)} {task_key}"
 
 
 def owner(settings: Mapping[str, Any]) -> tuple[str, str] | None:

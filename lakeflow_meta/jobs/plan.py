@@ -17,6 +17,7 @@ from lakeflow_meta.fingerprint import canonical_json, fingerprint
 from lakeflow_meta.jobs.job_config import STARTERS
 from lakeflow_meta.jobs.job_settings import JobDefinition
 from lakeflow_meta.jobs.ownership import is_owned, owner
+from lakeflow_meta.jobs.plan_basis import NO_BASIS, PlanBasis
 from lakeflow_meta.jobs.records import JobRecord
 from lakeflow_meta.jobs.settings_diff import (
     KEYED_LISTS,
@@ -53,6 +54,14 @@ class Prune(StrEnum):
     KEEP = "keep"
 
 
+class OnDrift(StrEnum):
+    """What becomes of a job that others changed since it was last applied."""
+
+    RESTORE = "restore"
+    REPORT = "report"
+    """It is left as it is, and what differs is told."""
+
+
 DONE = {
     ActionKind.CREATE: "created",
     ActionKind.RECREATE: "recreated",
@@ -78,8 +87,8 @@ class Action:
     settings: Mapping[str, Any] = field(default_factory=dict)
     """What to send; for a new job everything."""
     fields_to_remove: tuple[str, ...] = ()
-    drift: bool = False
-    """The metadata is as applied; the live job was changed by others."""
+    drift: tuple[Change, ...] = ()
+    """What others changed: the metadata is as applied. Also in ``changes``, unless it is left."""
     note: str = ""
     error: str = ""
 
@@ -101,7 +110,8 @@ class Action:
             "action": self.kind.value,
             "changes": [change.to_dict() for change in self.changes],
             "job_id": self.job_id,
-            "drift": self.drift,
+            "drift": bool(self.drift),
+            "drifted": [change.to_dict() for change in self.drift],
         }
         return document | {k: v for k, v in (("note", self.note), ("error", self.error)) if v}
 
@@ -111,7 +121,17 @@ class Action:
         drift = " changed on the platform" if self.drift else ""
         said = f": {self.error or self.note}" if self.error or self.note else ""
         title = f"{_SIGNS[self.kind]} {self.kind.value} {self.module_name}{job}{drift}{said}"
-        return [title, *(f"    {change_line(change)}" for change in self.changes)]
+        left = [change for change in self.drift if change not in self.changes]
+        return [
+            title,
+            *(f"    {change_line(change)}{self._mark(change)}" for change in self.changes),
+            *(f"    ! {change_line(change)[2:]}  (left)" for change in left),
+        ]
+
+    def _mark(self, change: Change) -> str:
+        """What others changed is told apart where there is something else beside it."""
+        mixed = self.changes != self.drift and change in self.drift
+        return "  (changed on the platform)" if mixed else ""
 
 
 _SIGNS = {
@@ -142,9 +162,10 @@ def _shown(value: Any) -> str:
 
 @dataclass(frozen=True, slots=True)
 class JobsPlan:
-    """One action for every module, by name."""
+    """One action for every module, by name, and what they were worked out from."""
 
     actions: tuple[Action, ...]
+    basis: PlanBasis = NO_BASIS
 
     @property
     def pending(self) -> tuple[Action, ...]:
@@ -187,7 +208,6 @@ def plan_job(
     merged = merge_settings(wanted, live.settings, managed)
     settings, removed = _to_send(merged, live.settings)
     kind = ActionKind.UPDATE if merged.changes else ActionKind.UNCHANGED
-    applied = known is not None and known.settings_fingerprint == fingerprint(definition.settings)
     return Action(
         definition.module_name,
         ActionKind.ADOPT if adopted else kind,
@@ -196,8 +216,19 @@ def plan_job(
         merged.changes,
         settings,
         removed,
-        drift=applied and bool(merged.changes) and known is not None and known.is_active,
+        drift=merged.changes if is_applied(definition, known) else (),
     )
+
+
+def is_applied(definition: JobDefinition, record: JobRecord | None) -> bool:
+    """Whether exactly these settings were applied last; what differs then, others have changed.
+
+    The queries of its tasks are those that were saved then, whatever became of them.
+    """
+    if record is None or not record.is_active:
+        return False
+    then = definition.with_queries(record.applied.queries)
+    return record.settings_fingerprint == fingerprint(then.settings)
 
 
 def _to_send(merged: Merged, live: Mapping[str, Any]) -> tuple[dict[str, Any], tuple[str, ...]]:
@@ -256,18 +287,29 @@ def pause_status(settings: Mapping[str, Any]) -> str | None:
 def plan_retirement(
     record: JobRecord, live: LiveJob | None, prune: Prune, control_table: str
 ) -> Action:
-    """What becomes of the job of a module that is inactive or gone."""
+    """What becomes of the job of a module that is inactive or gone.
+
+    A job that never was ours is nobody's business here: it came from older tables.
+    """
     action = Action(record.module_name, ActionKind.UNCHANGED, record.job_id, record.job_name)
     if live is None:
         return replace(action, kind=ActionKind.DELETE, note="the job is gone already")
     if prune is Prune.KEEP:
         return replace(action, note="the module is inactive or gone; its job is kept")
     if not is_owned(live.settings, control_table, record.module_name):
+        if not record.was_applied:
+            return replace(action, note=_NEVER_OURS.format(live.job_id, record.module_name))
         error = f"job {live.job_id} does not carry this module's tags, so it is left alone"
         return replace(action, kind=ActionKind.FAIL, error=error)
     if prune is Prune.DELETE:
         return replace(action, kind=ActionKind.DELETE)
     return plan_pause(action, live, record)
+
+
+_NEVER_OURS = (
+    "job {} was never applied from these control tables, so it is left alone; stop or delete it on"
+    " the platform, and delete the row of {} from the jobs table"
+)
 
 
 def plan_pause(action: Action, live: LiveJob, record: JobRecord) -> Action:

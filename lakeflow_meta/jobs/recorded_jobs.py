@@ -6,10 +6,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from lakeflow_meta.control.changes import module_state
 from lakeflow_meta.control.rows import Module, read_recorded
 from lakeflow_meta.control.sync import TIMES
 from lakeflow_meta.control.tables import JOBS, MODULES, TABLES, ControlTables, TableLayout
 from lakeflow_meta.errors import NotFoundError
+from lakeflow_meta.fingerprint import fingerprint
 from lakeflow_meta.jobs.job_settings import has_tasks
 from lakeflow_meta.jobs.records import JobRecord, read_records
 from lakeflow_meta.ports import ControlStore
@@ -35,6 +37,13 @@ class RecordedJobs:
         """Whether the module is active and has something to do."""
         module = self.modules.get(name)
         return module is not None and module.is_active and has_tasks(module)
+
+    def fingerprint(self, name: str) -> str:
+        """Of everything that is recorded of a module: its rows and its job."""
+        module, record = self.modules.get(name), self.records.get(name)
+        state = module_state(module).to_dict() if module is not None else None
+        job = None if record is None else record.content
+        return fingerprint([state, job, self.problems.get(name)])
 
     @property
     def names(self) -> list[str]:

@@ -2,8 +2,8 @@
 
 ``applied_state`` is JSON: ``module`` and ``sources`` as `control.changes.ModuleState` has them
 (fingerprints of what was applied, for the change detector), ``queries`` (task key to the id of the
-saved query that holds its inline SQL), ``paused_from`` (the pause status before a gone module's
-job was paused).
+saved query that holds its inline SQL), ``permissions`` (level by principal, as metadata named
+them), ``paused_from`` (the pause status before a gone module's job was paused).
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from lakeflow_meta.control.changes import ModuleState, module_state
+from lakeflow_meta.control.changes import UNKNOWN, ModuleState, module_state
 from lakeflow_meta.control.rows import NO_MODULE, BadRow, Module, RowError, json_object
 from lakeflow_meta.errors import Problem
 from lakeflow_meta.fingerprint import canonical_json, fingerprint
@@ -37,6 +37,7 @@ class AppliedState:
     module: str = ""
     queries: Mapping[str, str] = field(default_factory=dict)
     paused_from: str | None = None
+    permissions: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def state(self) -> ModuleState:
@@ -48,6 +49,8 @@ class AppliedState:
         state: dict[str, Any] = {"module": self.module, "sources": dict(self.sources)}
         if self.queries:
             state["queries"] = dict(self.queries)
+        if self.permissions:
+            state["permissions"] = dict(self.permissions)
         if self.paused_from is not None:
             state["paused_from"] = self.paused_from
         return canonical_json(state)
@@ -65,6 +68,28 @@ class JobRecord:
     control_version: int | None = None
     applied: AppliedState = field(default_factory=AppliedState)
     is_active: bool = True
+
+    @property
+    def was_applied(self) -> bool:
+        """Whether an apply of ours has written it; a migrated one tells of a job of others."""
+        return bool(self.settings_fingerprint)
+
+    @property
+    def unfinished(self) -> JobRecord:
+        """The same, but known not to be as the module says: the change detector names it."""
+        return replace(self, applied=replace(self.applied, module=UNKNOWN))
+
+    @property
+    def content(self) -> dict[str, Any]:
+        """Everything that it says, as JSON; not when it was written, and from which version."""
+        return {
+            "job_id": self.job_id,
+            "job_name": self.job_name,
+            "settings_fingerprint": self.settings_fingerprint,
+            "managed": self.managed,
+            "applied": self.applied.to_json(),
+            "is_active": self.is_active,
+        }
 
     def says_the_same(self, other: JobRecord | None) -> bool:
         """Whether recording the one over the other would change nothing of meaning."""
@@ -105,14 +130,15 @@ def read_record(row: Mapping[str, Any]) -> JobRecord:
 
 def _read_applied(row: Mapping[str, Any]) -> AppliedState:
     state = json_object(row, "applied_state")
-    sources, queries = state.get("sources", {}), state.get("queries", {})
+    parts = [state.get(name, {}) for name in ("sources", "queries", "permissions")]
     module, paused_from = state.get("module", ""), state.get("paused_from")
     texts = [module, "" if paused_from is None else paused_from]
-    for part in (sources, queries):
+    for part in parts:
         texts += part.values() if isinstance(part, dict) else [None]
     if not all(isinstance(text, str) for text in texts):
         raise RowError("applied_state is JSON, but not what an apply has written", _REMEDY)
-    return AppliedState(sources, module, queries, paused_from)
+    sources, queries, permissions = parts
+    return AppliedState(sources, module, queries, paused_from, permissions)
 
 
 def read_records(
@@ -147,6 +173,7 @@ def applied_record(
     job_id: int,
     *,
     query_ids: Mapping[str, str],
+    permissions: Mapping[str, str],
     control_version: int | None,
 ) -> JobRecord:
     """What to record once the job is as the definition says."""
@@ -158,7 +185,12 @@ def applied_record(
         settings_fingerprint=fingerprint(definition.settings),
         managed=managed_keys(definition.settings),
         control_version=control_version,
-        applied=AppliedState(sources=state.sources, module=state.module, queries=dict(query_ids)),
+        applied=AppliedState(
+            sources=state.sources,
+            module=state.module,
+            queries=dict(query_ids),
+            permissions=dict(permissions),
+        ),
     )
 
 

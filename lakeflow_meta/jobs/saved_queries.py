@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from lakeflow_meta.errors import ConflictError, LakeflowMetaError, NotFoundError
-from lakeflow_meta.jobs.ownership import tag_value
+from lakeflow_meta.jobs.ownership import query_name
 from lakeflow_meta.jobs.settings_diff import Change
 from lakeflow_meta.jobs.tasks import InlineQuery
 from lakeflow_meta.ports import QueriesApi, SavedQuery
@@ -146,5 +146,4 @@ class SavedQueries:
             return self._by_name.get(name)
 
     def _name(self, module_name: str, query: InlineQuery) -> str:
-        """Different tasks never share a name: no part of it holds a space."""
-        return f"lakeflow_meta {self._control_table} {tag_value(module_name)} {query.task_key}"
+        return query_name(self._control_table, module_name, query.task_key)

@@ -1,5 +1,6 @@
 """Parts that jobs and tasks share, as people write them. Pure.
 
+Sizes and words are those of the reference of the Jobs API:
 https://docs.databricks.com/api/workspace/jobs/create
 """
 
@@ -47,9 +48,20 @@ ParameterText = Annotated[str, BeforeValidator(_parameter_text)]
 """A parameter's value. Numbers, booleans, lists and mappings are sent as JSON text."""
 
 Parameters = dict[str, ParameterText]
-JsonList = list[dict[str, Any]]
-NaturalNumber = Annotated[int, Field(ge=0)]
+JsonDict = dict[str, Any]
+JsonList = list[JsonDict]
+
+MAX_INT32, MAX_INT64 = 2**31 - 1, 2**63 - 1
+NaturalNumber = Annotated[int, Field(ge=0, le=MAX_INT32)]
+"""Seconds, milliseconds and counts: an int32 of the API that is never negative."""
+
 FileSource = Literal["WORKSPACE", "GIT"]
+
+Key = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,100}$")]
+"""Key of a task, a job cluster or an environment: ``[ 1 .. 100 ] characters ^[\\w\\-\\_]+$``."""
+
+MAX_DESTINATIONS = 3
+"""Notification destinations of one event (jobs/create, webhook_notifications)."""
 
 
 def body(spec: BaseModel | None) -> dict[str, Any]:
@@ -78,14 +90,22 @@ def _word_finding(detail: Any) -> Finding | None:
     return Finding(tuple(detail["loc"]), f"{given!r} is not a known word here", hint)
 
 
+def _nobody(value: Any) -> Any:
+    """Who tells nobody says nothing: the platform does not keep empty lists."""
+    return None if value == [] else value
+
+
+Addresses = Annotated[list[Annotated[str, Field(min_length=1)]] | None, BeforeValidator(_nobody)]
+
+
 class EmailNotifications(Spec):
     """Who is told by e-mail, and when."""
 
-    on_start: list[str] | None = None
-    on_success: list[str] | None = None
-    on_failure: list[str] | None = None
-    on_duration_warning_threshold_exceeded: list[str] | None = None
-    on_streaming_backlog_exceeded: list[str] | None = None
+    on_start: Addresses = None
+    on_success: Addresses = None
+    on_failure: Addresses = None
+    on_duration_warning_threshold_exceeded: Addresses = None
+    on_streaming_backlog_exceeded: Addresses = None
     no_alert_for_skipped_runs: bool | None = None
 
 
@@ -95,14 +115,20 @@ class WebhookTarget(Spec):
     id: Identifier
 
 
+Destinations = Annotated[
+    Annotated[list[WebhookTarget], Field(max_length=MAX_DESTINATIONS)] | None,
+    BeforeValidator(_nobody),
+]
+
+
 class WebhookNotifications(Spec):
     """Which notification destinations are called, and when."""
 
-    on_start: list[WebhookTarget] | None = None
-    on_success: list[WebhookTarget] | None = None
-    on_failure: list[WebhookTarget] | None = None
-    on_duration_warning_threshold_exceeded: list[WebhookTarget] | None = None
-    on_streaming_backlog_exceeded: list[WebhookTarget] | None = None
+    on_start: Destinations = None
+    on_success: Destinations = None
+    on_failure: Destinations = None
+    on_duration_warning_threshold_exceeded: Destinations = None
+    on_streaming_backlog_exceeded: Destinations = None
 
 
 class NotificationSettings(Spec):
@@ -125,7 +151,7 @@ class HealthRule(Spec):
         "STREAMING_BACKLOG_FILES",
     ]
     op: Literal["GREATER_THAN"]
-    value: int
+    value: Annotated[int, Field(ge=0, le=MAX_INT64)]
 
 
 class Health(Spec):

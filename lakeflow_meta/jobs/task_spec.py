@@ -1,4 +1,7 @@
-"""What every kind of task has. Pure."""
+"""What every kind of task has. Pure.
+
+https://docs.databricks.com/api/workspace/jobs/create#tasks
+"""
 
 from __future__ import annotations
 
@@ -7,16 +10,22 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, Field, model_validator
 
 from lakeflow_meta.jobs.specs import (
+    MAX_INT32,
     EmailNotifications,
     Health,
     Identifier,
+    JsonDict,
     JsonList,
+    Key,
     NaturalNumber,
     NotificationSettings,
     Spec,
     WebhookNotifications,
     number_as_text,
 )
+
+MAX_DESCRIPTION = 1000
+"""Characters of a task's description."""
 
 
 class TaskDependency(Spec):
@@ -50,23 +59,23 @@ class TaskSpec(Spec):
         ]
         | None
     ) = None
-    description: str | None = None
+    description: Annotated[str, Field(max_length=MAX_DESCRIPTION)] | None = None
     disabled: bool | None = None
     timeout_seconds: NaturalNumber | None = None
-    max_retries: Annotated[int, Field(ge=-1)] | None = None
+    max_retries: Annotated[int, Field(ge=-1, le=MAX_INT32)] | None = None
     min_retry_interval_millis: NaturalNumber | None = None
     retry_on_timeout: bool | None = None
     disable_auto_optimization: bool | None = None
-    job_cluster_key: str | None = None
+    job_cluster_key: Key | None = None
     existing_cluster_id: Identifier | None = None
-    new_cluster: dict[str, Any] | None = None
-    environment_key: str | None = None
+    new_cluster: JsonDict | None = None
+    environment_key: Key | None = None
     libraries: JsonList | None = None
     notification_settings: NotificationSettings | None = None
     email_notifications: EmailNotifications | None = None
     webhook_notifications: WebhookNotifications | None = None
     health: Health | None = None
-    extra: dict[str, Any] = Field(default_factory=dict)
+    extra: JsonDict = Field(default_factory=dict)
 
     @model_validator(mode="after")
     def _one_compute(self) -> TaskSpec:

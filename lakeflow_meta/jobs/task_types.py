@@ -17,6 +17,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, model_validator
 
 from lakeflow_meta.jobs.specs import (
+    MAX_INT64,
     FileSource,
     Identifier,
     Parameters,
@@ -204,6 +205,10 @@ class PipelineSpec(TaskSpec):
     refresh_selection: list[str] | None = None
 
 
+MAX_COMMANDS = 10
+"""Of one dbt task (jobs/create, dbt_task)."""
+
+
 def _is_dbt_command(command: str) -> bool:
     return command.split()[:1] in (["dbt"], ["edr"])
 
@@ -224,17 +229,25 @@ class DbtSpec(TaskSpec):
     def _only_dbt(self) -> DbtSpec:
         if not self.commands:
             raise ValueError("commands is empty")
+        if len(self.commands) > MAX_COMMANDS:
+            raise ValueError(f"{len(self.commands)} commands; a task takes {MAX_COMMANDS}")
         for command in self.commands:
             if not _is_dbt_command(command):
                 raise ValueError(f"command {command!r} does not start with the word dbt or edr")
         return self
 
 
+def _digits_as_number(value: Any) -> Any:
+    """An id that came by a variable, or in quotes, is text."""
+    digits = isinstance(value, str) and value.isascii() and value.isdecimal()
+    return int(value) if digits else value
+
+
 class RunJobSpec(TaskSpec):
     """A run of another job."""
 
     task_type: Literal["run_job"] = "run_job"
-    job_id: int
+    job_id: Annotated[int, BeforeValidator(_digits_as_number), Field(ge=1, le=MAX_INT64)]
     job_parameters: Parameters | None = None
 
 
@@ -252,8 +265,21 @@ class ForEachSpec(TaskSpec):
     task: dict[str, Any]
 
 
+_NOT_FOR_CONDITIONS = (
+    "max_retries",
+    "min_retry_interval_millis",
+    "retry_on_timeout",
+    "email_notifications",
+    "webhook_notifications",
+    "notification_settings",
+)
+
+
 class ConditionSpec(TaskSpec):
-    """A comparison; dependants name the ``outcome`` that they wait for."""
+    """A comparison; dependants name the ``outcome`` that they wait for.
+
+    It "does not support retries or notifications" (jobs/create, condition_task).
+    """
 
     task_type: Literal["condition"] = "condition"
     op: Literal[
@@ -266,6 +292,13 @@ class ConditionSpec(TaskSpec):
     ]
     left: Annotated[str, BeforeValidator(number_as_text)]
     right: Annotated[str, BeforeValidator(number_as_text)]
+
+    @model_validator(mode="after")
+    def _no_retries(self) -> ConditionSpec:
+        given = self.model_dump(include=set(_NOT_FOR_CONDITIONS), exclude_none=True)
+        if wanted := [name for name, value in given.items() if value]:
+            raise ValueError(f"a condition takes no retries and no notifications: {wanted[0]}")
+        return self
 
 
 class IngestSpec(TaskSpec):

@@ -10,6 +10,7 @@ https://docs.databricks.com/api/workspace/jobs/create
 from __future__ import annotations
 
 import hashlib
+import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -22,7 +23,7 @@ from lakeflow_meta.findings import Finding, did_you_mean
 from lakeflow_meta.ingest.source import is_file_source
 from lakeflow_meta.jobs.job_context import DEPLOY_FIRST, JobContext, JsonDict, package_task
 from lakeflow_meta.jobs.specs import body, spec_findings
-from lakeflow_meta.jobs.task_spec import TaskSpec
+from lakeflow_meta.jobs.task_spec import MAX_DESCRIPTION, TaskSpec
 from lakeflow_meta.jobs.task_types import (
     TASK_SPECS,
     AnyTaskSpec,
@@ -63,6 +64,9 @@ _PLAIN_FIELDS = (
     "environment_key",
     "libraries",
 )
+MAX_PARAMETERS_BYTES = 10**6
+"""The JSON of a notebook's ``base_parameters`` "cannot exceed 1MB"."""
+
 _COMPUTE = ("job_cluster_key", "existing_cluster_id", "new_cluster", "environment_key")
 
 
@@ -161,6 +165,9 @@ class _Builder:
         """The finished task."""
         fields = {**_common(spec), **self._work(spec)}
         description = spec.description or self._source.description
+        if len(description) > MAX_DESCRIPTION:
+            text = f"a task's description has at most {MAX_DESCRIPTION} characters"
+            self._findings.append(Finding(("description",), text, "write it shorter"))
         task = {"task_key": self._key, "description": description, **fields}
         task = {name: value for name, value in task.items() if value not in (None, "", {}, [])}
         task = self._with_extra(task, spec.extra)
@@ -184,6 +191,8 @@ class _Builder:
                 return {"sql_task": self._sql_file(spec.sql())}
             case ForEachSpec():
                 return {"for_each_task": self._loop(spec)}
+            case DbtSpec():
+                return {"dbt_task": self._dbt(spec)}
             case IngestSpec() | ExtractSpec() | DdlSpec() | TablesSpec():
                 return self._package_task(spec, self._arguments(spec))
             case _:
@@ -195,6 +204,8 @@ class _Builder:
             told = {"source_id": self._source.source_id}
             told["control_table"] = self._context.control_table
             parameters = {**told, **parameters}
+        if _is_too_long(parameters):
+            self._add("the parameters of a notebook are more than 1 MB", "", "parameters")
         return _sent(
             notebook_path=spec.notebook_path or spec.file_path,
             base_parameters=parameters,
@@ -213,8 +224,15 @@ class _Builder:
         file = _sent(path=sql.sql_file_path, source=sql.file_source)
         return _sent(warehouse_id=self._warehouse(sql), file=file, parameters=sql.parameters)
 
-    def _warehouse(self, sql: SqlTaskSpec) -> str | None:
-        for candidate in (sql.warehouse_id, self._context.default_warehouse_id):
+    def _dbt(self, spec: DbtSpec) -> JsonDict:
+        """dbt with a catalog or schema runs on a warehouse; else its profile says where."""
+        work = _own_fields(spec)
+        work.pop("warehouse_id", None)
+        named = spec.warehouse_id is not None or bool({"catalog", "schema"} & work.keys())
+        return {**work, **_sent(warehouse_id=self._warehouse(spec) if named else None)}
+
+    def _warehouse(self, spec: SqlTaskSpec | DbtSpec) -> str | None:
+        for candidate in (spec.warehouse_id, self._context.default_warehouse_id):
             if candidate is not None and not _PLACEHOLDER.fullmatch(candidate):
                 return candidate
         if self._context.require_warehouse:
@@ -286,13 +304,11 @@ def _plain_work(
     | SparkJarSpec
     | SparkPythonSpec
     | PipelineSpec
-    | DbtSpec
     | RunJobSpec
     | ConditionSpec,
 ) -> JsonDict:
     """Tasks whose keys are the API's own."""
-    own = spec.model_dump(by_alias=True, exclude_none=True, exclude=set(TaskSpec.model_fields))
-    work = {name: value for name, value in own.items() if value not in ({}, [])}
+    work = _own_fields(spec)
     match spec:
         case SparkPythonSpec():
             work["python_file"] = work.pop("file_path", None) or work["python_file"]
@@ -303,14 +319,26 @@ def _plain_work(
             return {"spark_jar_task": work}
         case PipelineSpec():
             return {"pipeline_task": work}
-        case DbtSpec():
-            return {"dbt_task": work}
         case RunJobSpec():
             return {"run_job_task": work}
         case ConditionSpec():
             return {"condition_task": work}
         case _:
             assert_never(spec)
+
+
+def _is_too_long(parameters: Mapping[str, str]) -> bool:
+    """Encoded only where it can matter: JSON writes a letter in 12 bytes at most."""
+    letters = sum(map(len, parameters.values()))
+    return letters * 12 > MAX_PARAMETERS_BYTES and len(json.dumps(parameters)) > (
+        MAX_PARAMETERS_BYTES
+    )
+
+
+def _own_fields(spec: TaskSpec) -> JsonDict:
+    """What only this kind of task has."""
+    own = spec.model_dump(by_alias=True, exclude_none=True, exclude=set(TaskSpec.model_fields))
+    return {name: value for name, value in own.items() if value not in ({}, [])}
 
 
 def _common(spec: TaskSpec) -> JsonDict:
@@ -329,11 +357,16 @@ def _common(spec: TaskSpec) -> JsonDict:
 def merged_extra(
     settings: Mapping[str, Any], extra: Mapping[str, Any]
 ) -> tuple[JsonDict, list[tuple[str, ...]]]:
-    """``settings`` with the fields of ``extra`` added, and the paths that both of them set."""
+    """``settings`` with the fields of ``extra`` added, and the paths that both of them set.
+
+    A null says nothing, here as elsewhere.
+    """
     merged = dict(settings)
     clashes: list[tuple[str, ...]] = []
     for name, value in extra.items():
         present = merged.get(name)
+        if value is None:
+            continue
         if name not in merged:
             merged[name] = value
         elif isinstance(present, dict) and isinstance(value, Mapping):

@@ -10,7 +10,13 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
-from lakeflow_meta.ports import Clock, ControlStore, MetadataFolder, SqlSession
+from lakeflow_meta.ports import (
+    Clock,
+    ControlStore,
+    MetadataFolder,
+    PermissionsApi,
+    SqlSession,
+)
 from lakeflow_meta.progress import Progress
 from lakeflow_meta.targets.target import ApplyTerms
 
@@ -83,6 +89,7 @@ class LocalTarget:
             clock=self._clock,
             progress=self._progress,
             max_parallel=self._settings.max_parallel_tasks,
+            user=self.user,
         )
 
     @property
@@ -94,6 +101,11 @@ class LocalTarget:
     def queries(self) -> LocalWorkspace:
         """Saved queries."""
         return self.workspace
+
+    @property
+    def permissions(self) -> PermissionsApi:
+        """Who may do what with jobs: kept, and not enforced."""
+        return self.workspace.permissions
 
     @property
     def apply_terms(self) -> ApplyTerms:

@@ -12,6 +12,7 @@ from lakeflow_meta.ports import (
     FileLister,
     JobsApi,
     MetadataFolder,
+    PermissionsApi,
     QueriesApi,
     SqlSession,
     TableReader,
@@ -45,6 +46,10 @@ class Target(Protocol):
     @property
     def queries(self) -> QueriesApi:
         """Saved queries."""
+
+    @property
+    def permissions(self) -> PermissionsApi:
+        """Who may do what with jobs."""
 
     @property
     def apply_terms(self) -> ApplyTerms:

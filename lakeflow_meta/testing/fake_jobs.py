@@ -13,6 +13,12 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, TypeVar
 
+from lakeflow_meta.backends.local.jobs.api_permissions import (
+    Entries,
+    owned_by,
+    replaced,
+    updated,
+)
 from lakeflow_meta.backends.local.jobs.api_settings import INVALID, changed_settings, new_settings
 from lakeflow_meta.backends.local.jobs.task_graph import (
     Ended,
@@ -27,6 +33,9 @@ from lakeflow_meta.testing.faults import Faulty
 
 T = TypeVar("T")
 
+ME = "me@example.com"
+"""Who makes and owns every job."""
+
 _FIRST_JOB_ID = 700_000_000_001
 _FIRST_RUN_ID = 800_000_000_001
 
@@ -40,9 +49,18 @@ class Call:
 
 
 class FakeJobs(Faulty):
-    """A `ports.JobsApi`. Safe to call from several threads."""
+    """A `ports.JobsApi`, with ``permissions``. Safe to call from several threads."""
 
-    WRITES: ClassVar = frozenset({"create_job", "update_job", "delete_job", "run_job"})
+    WRITES: ClassVar = frozenset(
+        {
+            "create_job",
+            "update_job",
+            "delete_job",
+            "run_job",
+            "update_permissions",
+            "replace_permissions",
+        }
+    )
 
     def __init__(self, clock: Clock = utc_now) -> None:
         super().__init__()
@@ -50,10 +68,12 @@ class FakeJobs(Faulty):
         self.task_states: dict[str, RunState] = {}
         self._clock = clock
         self._jobs: dict[int, dict[str, Any]] = {}
+        self._permissions: dict[int, Entries] = {}
         self._runs: dict[int, JobRun] = {}
         self._job_ids = itertools.count(_FIRST_JOB_ID)
         self._run_ids = itertools.count(_FIRST_RUN_ID)
         self._lock = threading.RLock()
+        self.permissions = FakePermissions(self)
 
     # ----------------------------------------------------------------- for the test
 
@@ -68,9 +88,10 @@ class FakeJobs(Faulty):
 
     # ----------------------------------------------------------------- the Jobs API
 
-    def list_jobs(self) -> Iterator[LiveJob]:
+    def list_jobs(self, *, with_tasks: bool = True) -> Iterator[LiveJob]:
         """See `JobsApi.list_jobs`."""
-        return iter(self._call("list_jobs", {}, self._all_jobs))
+        arguments = {"with_tasks": with_tasks}
+        return iter(self._call("list_jobs", arguments, lambda: self._all_jobs(with_tasks)))
 
     def get_job(self, job_id: int) -> LiveJob:
         """See `JobsApi.get_job`."""
@@ -119,7 +140,39 @@ class FakeJobs(Faulty):
         arguments = {"job_id": job_id, "limit": limit}
         return self._call("list_runs", arguments, lambda: self._newest_runs(job_id, limit))
 
+    # ----------------------------------------------------------------- the Permissions API
+
+    def get_permissions(self, job_id: int) -> list[dict[str, str]]:
+        """See `PermissionsApi.get`."""
+        return self._call(
+            "get_permissions", {"job_id": job_id}, lambda: self._found_permissions(job_id)
+        )
+
+    def update_permissions(self, job_id: int, permissions: Sequence[Mapping[str, str]]) -> None:
+        """See `PermissionsApi.update`."""
+        arguments = {"job_id": job_id, "permissions": list(permissions)}
+        self._call(
+            "update_permissions",
+            arguments,
+            lambda: self._permit(job_id, updated(self._found_permissions(job_id), permissions)),
+        )
+
+    def replace_permissions(self, job_id: int, permissions: Sequence[Mapping[str, str]]) -> None:
+        """See `PermissionsApi.replace`."""
+        arguments = {"job_id": job_id, "permissions": list(permissions)}
+        self._call(
+            "replace_permissions", arguments, lambda: self._permit(job_id, replaced(permissions))
+        )
+
     # ----------------------------------------------------------------- inside
+
+    def _found_permissions(self, job_id: int) -> Entries:
+        self._found(job_id)
+        return copy.deepcopy(self._permissions[job_id])
+
+    def _permit(self, job_id: int, entries: Entries) -> None:
+        self._found(job_id)
+        self._permissions[job_id] = entries
 
     def _call(self, method: str, arguments: Mapping[str, Any], act: Callable[[], T]) -> T:
         with self._lock:
@@ -127,8 +180,12 @@ class FakeJobs(Faulty):
             with self._faults_of(method):
                 return act()
 
-    def _all_jobs(self) -> list[LiveJob]:
-        return [LiveJob(job_id, copy.deepcopy(job)) for job_id, job in sorted(self._jobs.items())]
+    def _all_jobs(self, with_tasks: bool) -> list[LiveJob]:
+        hidden = () if with_tasks else ("tasks", "job_clusters")
+        return [
+            LiveJob(job_id, {k: copy.deepcopy(v) for k, v in job.items() if k not in hidden})
+            for job_id, job in sorted(self._jobs.items())
+        ]
 
     def _found(self, job_id: int) -> dict[str, Any]:
         if job_id not in self._jobs:
@@ -144,6 +201,7 @@ class FakeJobs(Faulty):
         document = new_settings(settings)
         job_id = next(self._job_ids)
         self._jobs[job_id] = document
+        self._permissions[job_id] = owned_by(ME)
         return job_id
 
     def _update(self, job_id: int, settings: Mapping[str, Any], removals: Sequence[str]) -> None:
@@ -151,7 +209,7 @@ class FakeJobs(Faulty):
 
     def _delete(self, job_id: int) -> None:
         self._found(job_id)
-        del self._jobs[job_id]
+        del self._jobs[job_id], self._permissions[job_id]
 
     def _run(self, job_id: int, parameters: Mapping[str, str]) -> int:
         settings = self._found(job_id)
@@ -190,6 +248,25 @@ class FakeJobs(Faulty):
     def _newest_runs(self, job_id: int | None, limit: int) -> list[JobRun]:
         runs = [run for run in self._runs.values() if job_id in {None, run.job_id}]
         return [replace(run, tasks=()) for run in reversed(runs)][:limit]
+
+
+class FakePermissions:
+    """The `ports.PermissionsApi` of a `FakeJobs`, which logs the calls and makes them fail."""
+
+    def __init__(self, jobs: FakeJobs) -> None:
+        self._jobs = jobs
+
+    def get(self, job_id: int) -> list[dict[str, str]]:
+        """See `PermissionsApi.get`."""
+        return self._jobs.get_permissions(job_id)
+
+    def update(self, job_id: int, permissions: Sequence[Mapping[str, str]]) -> None:
+        """See `PermissionsApi.update`."""
+        self._jobs.update_permissions(job_id, permissions)
+
+    def replace(self, job_id: int, permissions: Sequence[Mapping[str, str]]) -> None:
+        """See `PermissionsApi.replace`."""
+        self._jobs.replace_permissions(job_id, permissions)
 
 
 def _missing(what: str) -> NotFoundError:

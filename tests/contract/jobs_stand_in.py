@@ -35,6 +35,7 @@ ME = "me@example.com"
 PAGED = ("tasks", "job_clusters", "parameters", "environments")
 UPDATES, CREATES, DELETES = "/api/2.2/jobs/update", "/api/2.2/jobs/create", "/api/2.2/jobs/delete"
 LISTS, GETS, RUNS = "/api/2.2/jobs/list", "/api/2.2/jobs/get", "/api/2.2/jobs/run-now"
+CANCELS = "/api/2.2/jobs/runs/cancel-all"
 QUERIES = "/api/2.0/sql/queries"
 
 _JSON = dict[str, Any]
@@ -139,6 +140,7 @@ class Workspace:
         self.jobs: dict[int, StoredJob] = {}
         self.runs: dict[int, StoredRun] = {}
         self.queries: dict[str, _JSON] = {}
+        self.cancelled: list[int] = []
         self.run_states: list[str] = []
         self.task_states: dict[str, RunState] = {}
         self.busy = 0
@@ -244,6 +246,7 @@ class Workspace:
             ("POST", "/api/2.2/jobs/reset"): self._reset_job,
             ("POST", DELETES): self._delete_job,
             ("POST", RUNS): self._run_now,
+            ("POST", CANCELS): self._cancel_all,
             ("GET", "/api/2.2/jobs/runs/get"): self._get_run,
             ("GET", "/api/2.2/jobs/runs/list"): self._list_runs,
             ("POST", QUERIES): self._create_query,
@@ -431,6 +434,13 @@ class Workspace:
         )
         return {"run_id": run_id, "number_in_job": run_id}
 
+    def _cancel_all(self, request: Request) -> _JSON:
+        _only(request.body, "job_id", "all_queued_runs")
+        job_id = _number(request.body, "job_id")
+        self._job(job_id)
+        self.cancelled.append(job_id)
+        return {}
+
     def _play(self, nodes: Sequence[Any]) -> dict[str, Ended]:
         ended: dict[str, Ended] = {}
         while len(ended) < len(nodes):
@@ -471,24 +481,23 @@ class Workspace:
             raise HttpError(404, "RESOURCE_DOES_NOT_EXIST", f"Job {job_id} does not exist.")
         job = self.jobs[job_id]
         granted = [_access(entry) for entry in request.body.get("access_control_list", [])]
+        entries = job.permissions
         if request.method == "PUT":
-            kept = [] if any(map(_is_owner, granted)) else list(filter(_is_owner, job.permissions))
-            job.permissions = [*kept, *granted]
+            kept = [] if any(map(_is_owner, granted)) else list(filter(_is_owner, entries))
+            entries = [*kept, *granted]
         elif request.method == "PATCH":
-            others = [old for old in job.permissions if not any(_same(old, new) for new in granted)]
-            job.permissions = [*others, *granted]
-        if sum(map(_is_owner, job.permissions)) != 1:
+            others = [old for old in entries if not any(_same(old, new) for new in granted)]
+            entries = [*others, *granted]
+        if sum(map(_is_owner, entries)) != 1:
             raise _invalid("a job has exactly one owner")
-        shown = [
-            {
-                **{k: v for k, v in entry.items() if k != "permission_level"},
-                "all_permissions": [
-                    {"permission_level": entry["permission_level"], "inherited": False}
-                ],
-            }
-            for entry in job.permissions
-        ]
-        return {"object_id": f"/jobs/{job_id}", "object_type": "job", "access_control_list": shown}
+        if any(_is_owner(entry) and "group_name" in entry for entry in entries):
+            raise _invalid("a group cannot own a job")
+        job.permissions = entries
+        return {
+            "object_id": f"/jobs/{job_id}",
+            "object_type": "job",
+            "access_control_list": [*map(_shown_access, entries), _ADMINS],
+        }
 
     # --- queries
 
@@ -640,6 +649,25 @@ def _access(entry: Mapping[str, Any]) -> _JSON:
     if kept != dict(entry) or "permission_level" not in kept or len(kept) != 2:
         raise _invalid(f"access_control_list: {dict(entry)}")
     return kept
+
+
+_ADMINS = {
+    "group_name": "admins",
+    "all_permissions": [
+        {
+            "permission_level": "CAN_MANAGE",
+            "inherited": True,
+            "inherited_from_object": ["/jobs/"],
+        }
+    ],
+}
+"""What every job of a workspace inherits."""
+
+
+def _shown_access(entry: Mapping[str, Any]) -> _JSON:
+    principal = {k: v for k, v in entry.items() if k != "permission_level"}
+    level = {"permission_level": entry["permission_level"], "inherited": False}
+    return {**principal, "all_permissions": [level]}
 
 
 def _is_owner(entry: Mapping[str, Any]) -> bool:

@@ -20,6 +20,7 @@ from contract.jobs_stand_in import (
     DELETES,
     GETS,
     LISTS,
+    ME,
     QUERIES,
     RUNS,
     UPDATES,
@@ -32,6 +33,7 @@ from databricks.sdk.service import jobs as sdk
 from unit.jobs.conftest import CONTEXT, TABLES, World
 
 from lakeflow_meta.backends.databricks_jobs import DatabricksJobs
+from lakeflow_meta.backends.databricks_permissions import DatabricksPermissions
 from lakeflow_meta.backends.databricks_queries import DatabricksQueries
 from lakeflow_meta.backends.databricks_runs import ENDS, LIFE_CYCLE, RESULTS, run_state
 from lakeflow_meta.backends.databricks_settings import unknown_fields, wrong_values
@@ -44,6 +46,10 @@ from lakeflow_meta.progress import Event, StepState
 from lakeflow_meta.testing.crash import Crash, CrashPoint
 
 SCHEDULE = {"quartz_cron_expression": "0 0 2 * * ?", "timezone_id": "UTC"}
+PERMISSIONS = "/api/2.0/permissions/jobs/"
+VIEWERS = {"group_name": "viewers", "permission_level": "CAN_VIEW"}
+EDITORS = {"group_name": "editors", "permission_level": "CAN_MANAGE"}
+OWNER = {"user_name": ME, "permission_level": "IS_OWNER"}
 FAST = {"reads_per_second": 10_000, "writes_per_second": 10_000}
 
 
@@ -76,7 +82,9 @@ class Office:
         self.time = Time()
         self.world = World()
         self.jobs = self.new_jobs()
+        self.permissions = DatabricksPermissions(self.client(), **FAST, **self.time.parts)
         self.queries = DatabricksQueries(self.client(), **FAST, **self.time.parts)
+        self.world.api = self.permissions
         self.world.jobs = self.jobs  # type: ignore[assignment]  # any JobsApi will do
         self.world.queries = self.queries  # type: ignore[assignment]
 
@@ -96,6 +104,12 @@ class Office:
 
     def job_id(self, module: str) -> int:
         return int(self.world.records[module]["job_id"])
+
+    def levels(self, module: str) -> list[dict[str, str]]:
+        """Who may do what with its job, the owner first."""
+        entries = self.workspace.jobs[self.job_id(module)].permissions
+        key = {"IS_OWNER": 0, "CAN_VIEW": 1, "CAN_MANAGE_RUN": 3}
+        return sorted(entries, key=lambda e: key.get(e["permission_level"], 2))
 
     def forget_calls(self) -> None:
         self.workspace.requests.clear()
@@ -434,6 +448,8 @@ def test_random_faults_over_many_jobs_leave_one_job_each(office: Office) -> None
     names = [f"m{number:03}" for number in range(200)]
     for name in names:
         office.world.source(name, "q", sql_query=f"SELECT '{name}'")
+    for name in names[::4]:
+        office.world.module(name, permissions=[VIEWERS])
     office.workspace.chaos = random.Random(7), 0.10  # noqa: S311 (no secret)
     done: dict[str, str] = {}
     for _ in range(3):
@@ -444,39 +460,102 @@ def test_random_faults_over_many_jobs_leave_one_job_each(office: Office) -> None
     office.workspace.chaos = None
     office.one_job_for_each(*names)
     assert len(office.workspace.active_queries) == 200
+    assert all(office.levels(name) == [OWNER, VIEWERS] for name in names[::4])
     assert set(office.apply().values()) == {"unchanged"}
 
 
-def test_killed_at_any_call_and_run_again_leaves_one_job_each(
+def test_killed_at_calls_of_all_kinds_and_run_again_leaves_one_job_each(
     make_office: Callable[..., Office],
 ) -> None:
+    """Every call is the end once, alternately before and after its effect."""
+
     def prepared() -> Office:
         office = make_office()
         for name in ("same", "changed", "gone"):
             office.world.source(name, "a", sql_query="SELECT 1")
-            office.world.module(name, schedule=SCHEDULE)
+            office.world.module(name, schedule=SCHEDULE, permissions=[VIEWERS, EDITORS])
         office.apply()
         office.world.source("changed", "a", sql_query="SELECT 2")
         office.world.source("changed", "b")
+        office.world.module("changed", schedule=SCHEDULE, permissions=[VIEWERS])
         office.world.remove("gone")
         for name in ("new1", "new2"):
             office.world.source(name, "a", sql_query="SELECT 3")
+            office.world.module(name, permissions=[VIEWERS])
         return office
 
     counted = CrashPoint()
     prepared().orchestrator(counted, max_parallel=1).apply(prune="delete")
-    assert {"create_job", "update_job", "delete_job"} <= set(counted.calls)
+    assert {"create_job", "update_job", "delete_job", "update", "replace"} <= set(counted.calls)
     for number in range(1, len(counted.calls) + 1):
-        for after in (False, True):
-            office = prepared()
-            crash = CrashPoint(number, after=after)
-            with pytest.raises(Crash):
-                office.orchestrator(crash, max_parallel=1).apply(prune="delete")
-            again = office.orchestrator().apply(prune="delete")
-            assert not [o for o in again if o.failed], (counted.calls[number - 1], after)
-            office.one_job_for_each("same", "changed", "new1", "new2")
-            assert len(office.workspace.active_queries) == 4
-            assert {o.action for o in office.orchestrator().apply()} == {"unchanged"}
+        office = prepared()
+        crash = CrashPoint(number, after=bool(number % 2))
+        with pytest.raises(Crash):
+            office.orchestrator(crash, max_parallel=1).apply(prune="delete")
+        again = office.orchestrator().apply(prune="delete")
+        assert not [o for o in again if o.failed], counted.calls[number - 1]
+        office.one_job_for_each("same", "changed", "new1", "new2")
+        assert len(office.workspace.active_queries) == 4
+        levels = {name: office.levels(name) for name in ("same", "changed", "new1", "new2")}
+        assert levels.pop("same") == [OWNER, VIEWERS, EDITORS]
+        assert all(found == [OWNER, VIEWERS] for found in levels.values())
+        assert {o.action for o in office.orchestrator().apply()} == {"unchanged"}
+
+
+# --- permissions
+
+
+def test_permissions_are_set_changed_and_taken_away_and_others_stay(office: Office) -> None:
+    office.world.source("sales")
+    office.world.module("sales", permissions=[VIEWERS, EDITORS])
+    office.apply()
+    assert office.levels("sales") == [OWNER, VIEWERS, EDITORS]
+    job = office.workspace.jobs[office.job_id("sales")]
+    bob = {"user_name": "bob@example.com", "permission_level": "CAN_MANAGE"}
+    job.permissions.append(bob)
+    more = {**VIEWERS, "permission_level": "CAN_MANAGE_RUN"}
+    office.world.module("sales", permissions=[more])
+    office.forget_calls()
+    assert office.apply() == {"sales": "updated"}
+    [request] = office.workspace.writes
+    assert (request.method, request.path) == ("PUT", f"{PERMISSIONS}{office.job_id('sales')}")
+    assert office.levels("sales") == [OWNER, bob, more]
+
+
+def test_an_unchanged_apply_reads_permissions_of_those_jobs_only_that_name_some(
+    office: Office,
+) -> None:
+    for number in range(60):
+        office.world.source(f"m{number}")
+    for number in range(3):
+        office.world.module(f"m{number}", permissions=[VIEWERS])
+    office.apply()
+    office.forget_calls()
+    assert set(office.apply().values()) == {"unchanged"}
+    assert office.workspace.writes == []
+    assert len(office.workspace.calls_of(PERMISSIONS)) == 3
+    assert len(office.workspace.requests) == 4
+
+
+def test_an_owner_is_changed_in_one_request_after_a_look(office: Office) -> None:
+    eve = {"user_name": "eve@example.com", "permission_level": "IS_OWNER"}
+    office.world.source("sales")
+    office.world.module("sales", permissions=[eve, VIEWERS])
+    assert office.apply() == {"sales": "created"}
+    assert office.levels("sales") == [eve, VIEWERS, {**OWNER, "permission_level": "CAN_MANAGE"}]
+    assert [r.method for r in office.workspace.calls_of(PERMISSIONS)] == ["GET", "PUT"]
+    assert office.apply() == {"sales": "unchanged"}
+
+
+def test_who_may_manage_otherwise_is_nothing_of_the_job(office: Office) -> None:
+    """Admins inherit it; it is neither taken away nor sent back."""
+    office.world.source("sales")
+    office.world.module("sales", permissions=[VIEWERS, EDITORS])
+    office.apply()
+    office.world.module("sales", permissions=[])
+    office.apply()
+    assert office.levels("sales") == [OWNER]
+    assert not [r for r in office.workspace.writes if "admins" in str(r.body)]
 
 
 # --- pace

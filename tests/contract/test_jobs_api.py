@@ -4,15 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
 import pytest
 from contract.jobs_stand_in import Workspace
 from contract.stand_in_server import TOKEN
 
 from lakeflow_meta.errors import BackendError, NotFoundError
-from lakeflow_meta.ports import JobsApi, RunState
+from lakeflow_meta.ports import JobsApi, PermissionsApi, RunState
 from lakeflow_meta.testing import FakeJobs
+
+if TYPE_CHECKING:
+    from databricks.sdk import WorkspaceClient
+
+    from lakeflow_meta.backends.local.jobs.workspace import LocalWorkspace
 
 INVALID = "INVALID_PARAMETER_VALUE"
 
@@ -59,6 +64,18 @@ class JobsApiContract:
             (ids[0], "b"),
             (ids[1], "a"),
             (ids[2], "b"),
+        ]
+
+    def test_a_short_list_leaves_out_tasks_and_clusters_and_nothing_else(
+        self, api: JobsApi
+    ) -> None:
+        cluster = {"job_cluster_key": "c", "new_cluster": {"num_workers": 1}}
+        rest = {"name": "a", "tags": {"x": "1"}, "timeout_seconds": 5}
+        job_id = api.create_job({**rest, "tasks": [task("a")], "job_clusters": [cluster]})
+        empty = api.create_job({"name": "b"})
+        assert [(job.job_id, job.settings) for job in api.list_jobs(with_tasks=False)] == [
+            (job_id, rest),
+            (empty, {"name": "b"}),
         ]
 
     def test_job_ids_are_large_and_never_reused(self, api: JobsApi) -> None:
@@ -246,15 +263,122 @@ class JobsApiContract:
         assert api.list_runs() == []
 
 
-class TestFakeJobs(JobsApiContract):
+VIEW, MANAGE, OWNER = "CAN_VIEW", "CAN_MANAGE", "IS_OWNER"
+
+
+def user(name: str, level: str) -> dict[str, str]:
+    return {"user_name": name, "permission_level": level}
+
+
+def group(name: str, level: str) -> dict[str, str]:
+    return {"group_name": name, "permission_level": level}
+
+
+class PermissionsContract:
+    """Needs ``api`` and ``permissions`` of one workspace."""
+
+    def entries(self, permissions: PermissionsApi, job_id: int) -> list[dict[str, str]]:
+        return sorted(permissions.get(job_id), key=lambda entry: sorted(entry.items()))
+
+    def owner(self, permissions: PermissionsApi, job_id: int) -> dict[str, str]:
+        [entry] = [e for e in permissions.get(job_id) if e["permission_level"] == OWNER]
+        return entry
+
+    def test_a_new_job_has_an_owner_and_nobody_else(
+        self, api: JobsApi, permissions: PermissionsApi
+    ) -> None:
+        job_id = api.create_job({"name": "a"})
+        assert permissions.get(job_id) == [self.owner(permissions, job_id)]
+
+    def test_an_update_gives_levels_and_leaves_everybody_else_alone(
+        self, api: JobsApi, permissions: PermissionsApi
+    ) -> None:
+        job_id = api.create_job({"name": "a"})
+        me = self.owner(permissions, job_id)
+        service = {"service_principal_name": "0-1", "permission_level": VIEW}
+        permissions.update(job_id, [group("a", VIEW), user("bob@x", VIEW), service])
+        permissions.update(job_id, [group("a", MANAGE), group("b", VIEW)])
+        expected = [group("a", MANAGE), group("b", VIEW), user("bob@x", VIEW), service, me]
+        assert self.entries(permissions, job_id) == sorted(
+            expected, key=lambda entry: sorted(entry.items())
+        )
+
+    def test_who_is_not_named_when_all_are_replaced_is_gone(
+        self, api: JobsApi, permissions: PermissionsApi
+    ) -> None:
+        job_id = api.create_job({"name": "a"})
+        me = self.owner(permissions, job_id)
+        permissions.update(job_id, [group("a", VIEW), group("b", VIEW)])
+        permissions.replace(job_id, [me, group("b", MANAGE)])
+        assert self.entries(permissions, job_id) == [group("b", MANAGE), me]
+
+    def test_an_owner_is_changed_by_replacing_all_only(
+        self, api: JobsApi, permissions: PermissionsApi
+    ) -> None:
+        job_id = api.create_job({"name": "a"})
+        me = self.owner(permissions, job_id)
+        with pytest.raises(BackendError, match="exactly one owner") as refused:
+            permissions.update(job_id, [user("eve@x", OWNER)])
+        assert refused.value.code == INVALID
+        with pytest.raises(BackendError, match="exactly one owner"):
+            permissions.replace(job_id, [me, user("eve@x", OWNER)])
+        with pytest.raises(BackendError, match="exactly one owner"):
+            permissions.update(job_id, [{**me, "permission_level": MANAGE}])
+        with pytest.raises(BackendError, match="a group cannot own a job"):
+            permissions.replace(job_id, [group("a", OWNER)])
+        assert permissions.get(job_id) == [me]
+        before = {**me, "permission_level": MANAGE}
+        permissions.replace(job_id, [user("eve@x", OWNER), before])
+        assert self.owner(permissions, job_id) == user("eve@x", OWNER)
+        assert before in permissions.get(job_id)
+
+    def test_permissions_of_a_job_that_is_gone_are_not_found(
+        self, api: JobsApi, permissions: PermissionsApi
+    ) -> None:
+        job_id = api.create_job({"name": "a"})
+        me = self.owner(permissions, job_id)
+        api.delete_job(job_id)
+        calls: list[Callable[[], object]] = [
+            lambda: permissions.get(job_id),
+            lambda: permissions.update(job_id, [group("a", VIEW)]),
+            lambda: permissions.replace(job_id, [me]),
+        ]
+        for call in calls:
+            with pytest.raises(NotFoundError):
+                call()
+
+    def test_what_is_no_permission_of_a_job_is_refused(
+        self, api: JobsApi, permissions: PermissionsApi
+    ) -> None:
+        job_id = api.create_job({"name": "a"})
+        before = permissions.get(job_id)
+        for wrong in (
+            {"group_name": "a"},
+            {"permission_level": VIEW},
+            {"group_name": "a", "user_name": "b", "permission_level": VIEW},
+        ):
+            with pytest.raises(BackendError):
+                permissions.update(job_id, [wrong])
+        assert permissions.get(job_id) == before
+
+
+class TestFakeJobs(JobsApiContract, PermissionsContract):
     @pytest.fixture
-    def api(self) -> JobsApi:
+    def api(self) -> FakeJobs:
         return FakeJobs()
 
-
-class TestLocalWorkspace(JobsApiContract):
     @pytest.fixture
-    def api(self, tmp_path: Path) -> Iterator[JobsApi]:
+    def permissions(self, api: FakeJobs) -> PermissionsApi:
+        return api.permissions
+
+
+class TestLocalWorkspace(JobsApiContract, PermissionsContract):
+    @pytest.fixture
+    def permissions(self, api: LocalWorkspace) -> PermissionsApi:
+        return api.permissions
+
+    @pytest.fixture
+    def api(self, tmp_path: Path) -> Iterator[LocalWorkspace]:
         from lakeflow_meta.backends.local.jobs.workspace import LocalWorkspace
 
         with LocalWorkspace(
@@ -266,16 +390,25 @@ class TestLocalWorkspace(JobsApiContract):
             yield workspace
 
 
-class TestDatabricksJobs(JobsApiContract):
+class TestDatabricksJobs(JobsApiContract, PermissionsContract):
     """The real SDK over HTTP; settings read back without what the service fills in."""
 
     @pytest.fixture(params=[400, 404], ids=["gone-is-400", "gone-is-404"])
-    def api(self, request: pytest.FixtureRequest) -> Iterator[JobsApi]:
+    def client(self, request: pytest.FixtureRequest) -> Iterator[WorkspaceClient]:
         from databricks.sdk import WorkspaceClient
-
-        from lakeflow_meta.backends.databricks_jobs import DatabricksJobs
 
         stand_in = Workspace(defaults=False, missing_status=request.param, page_limit=2)
         with stand_in.running() as workspace:
-            client = WorkspaceClient(host=workspace.host, token=TOKEN)
-            yield DatabricksJobs(client, writes_per_second=1000)
+            yield WorkspaceClient(host=workspace.host, token=TOKEN)
+
+    @pytest.fixture
+    def api(self, client: WorkspaceClient) -> JobsApi:
+        from lakeflow_meta.backends.databricks_jobs import DatabricksJobs
+
+        return DatabricksJobs(client, writes_per_second=1000)
+
+    @pytest.fixture
+    def permissions(self, client: WorkspaceClient) -> PermissionsApi:
+        from lakeflow_meta.backends.databricks_permissions import DatabricksPermissions
+
+        return DatabricksPermissions(client, writes_per_second=1000)

@@ -29,9 +29,12 @@ VERBS = {
     "jobs.creation_lock",
     "jobs.deploy_memory",
     "jobs.deployer",
+    "jobs.interruption",
     "jobs.journal",
     "jobs.live_jobs",
     "jobs.orchestrator",
+    "jobs.plan_check",
+    "jobs.planner",
     "jobs.recorded_jobs",
     "jobs.saved_queries",
     "schema.engine",
@@ -68,7 +71,7 @@ def layer_of(name: str) -> str:
     top = name.split(".")[0]
     if top in ("cli", "__main__"):
         return "cli"
-    if top in ("app", "api", "load_settings", "operations", "status", "targets"):
+    if top in ("app", "api", "load_settings", "operations", "plan_operations", "status", "targets"):
         return "app"
     if top in ("backends", "testing"):
         return "backend"

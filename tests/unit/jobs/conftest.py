@@ -11,7 +11,7 @@ from lakeflow_meta.control.tables import JOBS, MODULES, SOURCES, ControlTables
 from lakeflow_meta.jobs.orchestrator import JobOrchestrator
 from lakeflow_meta.jobs.outcomes import Outcome
 from lakeflow_meta.jobs.tasks import JobContext
-from lakeflow_meta.ports import ControlStore
+from lakeflow_meta.ports import ControlStore, PermissionsApi
 from lakeflow_meta.testing import FakeJobs, FixedClock
 from lakeflow_meta.testing.crash import CrashPoint
 from lakeflow_meta.testing.fake_queries import FakeQueries
@@ -29,6 +29,8 @@ class World:
     store: ControlStore = field(init=False)
     jobs: FakeJobs = field(init=False)
     queries: FakeQueries = field(default_factory=FakeQueries)
+    api: PermissionsApi | None = None
+    """Permissions, where they are not those of ``jobs``."""
 
     def __post_init__(self) -> None:
         self.store = FakeStore(self.clock)
@@ -43,6 +45,7 @@ class World:
             through.wrap(self.jobs),
             through.wrap(self.queries),
             tables=TABLES,
+            permissions=through.wrap(self.permissions),
             context=options.pop("context", CONTEXT),
             clock=self.clock,
             sleep=options.pop("sleep", self.clock.advance),
@@ -57,6 +60,10 @@ class World:
 
     def outcomes(self, *modules: str, **options: Any) -> list[Outcome]:
         return self.orchestrator().apply(modules or None, **options)
+
+    @property
+    def permissions(self) -> PermissionsApi:
+        return self.api or self.jobs.permissions
 
     # --- what people record
 

@@ -1,8 +1,9 @@
 """Killed anywhere, or two at once: the end is the same, with one job for each module."""
 
 import json
+import signal
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import pytest
 
 from lakeflow_meta.backends.deltars import DeltaRsStore
 from lakeflow_meta.control.tables import STATE, ControlTables
+from lakeflow_meta.jobs.outcomes import ApplyStopped
 from lakeflow_meta.ports import ControlStore, MergeResult
 from lakeflow_meta.testing import FakeJobs
 from lakeflow_meta.testing.crash import Crash, CrashPoint
@@ -20,25 +22,39 @@ TABLES = ControlTables.named("main.lakeflow.etl_control")
 SCHEDULE = {"quartz_cron_expression": "0 0 2 * * ?", "timezone_id": "UTC"}
 
 
+def grants(*groups: str, level: str = "CAN_VIEW") -> list[dict[str, str]]:
+    return [{"group_name": name, "permission_level": level} for name in groups]
+
+
 def prepare(world: World) -> None:
-    """One module to create, one to update, one to pause; with inline SQL in each."""
-    for name in ("changed", "gone"):
+    """Two modules to create, two to update, one to pause or delete, one that stays as it is.
+
+    With inline SQL that comes, changes and goes, and permissions that do the same.
+    """
+    for name in ("changed", "gone", "granted", "same"):
         world.source(name, "a", sql_query="SELECT 1")
         world.source(name, "b", sql_query="SELECT 2")
-        world.module(name, schedule=SCHEDULE)
+        world.module(name, schedule=SCHEDULE, permissions=grants("kept", "gone"))
     world.apply()
     world.source("changed", "a", sql_query="SELECT 3")
     world.source("changed", "b", is_active=False)
     world.source("changed", "c", task_type="run_job", job_id=5)
+    world.module("changed", schedule=SCHEDULE, permissions=grants("kept", level="CAN_MANAGE"))
+    world.module("granted", schedule=SCHEDULE, permissions=grants("kept", "gone", "new"))
     world.remove("gone")
     world.source("new", "a", sql_query="SELECT 4")
-    world.module("new", schedule=SCHEDULE)
+    world.module("new", schedule=SCHEDULE, permissions=grants("kept"))
+    world.source("plain", "a", task_type="run_job", job_id=5)
 
 
 def outcome(world: World) -> dict[str, Any]:
     """Everything that lasts, without what differs by nature: ids and times."""
     queries = {q.query_id: (q.display_name, q.query_text) for q in world.queries.list_queries()}
     jobs = sorted((_told(settings, queries) for settings in world.live.values()), key=str)
+    levels = {
+        settings["name"]: sorted(world.permissions.get(job_id), key=_as_json)
+        for job_id, settings in world.live.items()
+    }
     assert len(jobs) == len({job["name"] for job in jobs})
     records = {}
     for name, row in world.records.items():
@@ -49,7 +65,16 @@ def outcome(world: World) -> dict[str, Any]:
         ignored = {"job_id", "created_timestamp", "updated_timestamp", "settings_fingerprint"}
         kept = {key: value for key, value in row.items() if key not in ignored}
         records[name] = {**kept, "applied_state": applied}
-    return {"jobs": jobs, "records": records, "queries": sorted(queries.values())}
+    return {
+        "jobs": jobs,
+        "records": records,
+        "queries": sorted(queries.values()),
+        "permissions": levels,
+    }
+
+
+def _as_json(value: Any) -> str:
+    return json.dumps(value, sort_keys=True)
 
 
 def _told(settings: Any, queries: dict[str, Any]) -> dict[str, Any]:
@@ -62,11 +87,13 @@ def _told(settings: Any, queries: dict[str, Any]) -> dict[str, Any]:
     return dict(told)
 
 
-def uninterrupted(make_world: Callable[[], World]) -> tuple[dict[str, Any], list[str]]:
+def uninterrupted(
+    make_world: Callable[[], World], prune: str = "pause"
+) -> tuple[dict[str, Any], list[str]]:
     world = make_world()
     prepare(world)
     crash = CrashPoint()
-    world.orchestrator(crash).apply()
+    world.orchestrator(crash).apply(prune=prune)
     return outcome(world), crash.calls
 
 
@@ -96,23 +123,46 @@ class MeetingStore:
         return self._store.merge(*arguments, **options)
 
 
+@pytest.mark.parametrize("prune", ["pause", "delete"])
 def test_killed_at_any_call_and_run_again_is_as_if_nothing_had_happened(
-    make_world: Callable[[], World],
+    make_world: Callable[[], World], prune: str
 ) -> None:
-    expected, calls = uninterrupted(make_world)
-    assert {job["name"] for job in expected["jobs"]} == {"changed", "gone", "new"}
+    expected, calls = uninterrupted(make_world, prune)
     assert {"create_job", "update_job", "create_query", "update_query", "trash_query"} <= set(calls)
+    assert {"get", "update", "replace", "merge", "append"} <= set(calls)
+    assert ("delete_job" in calls) == (prune == "delete")
     for number in range(1, len(calls) + 1):
         for after in (False, True):
             world = make_world()
             prepare(world)
+            before = world.live
             with pytest.raises(Crash):
-                world.orchestrator(CrashPoint(number, after=after)).apply()
-            again = world.apply()
+                world.orchestrator(CrashPoint(number, after=after)).apply(prune=prune)
+            again = world.apply(prune=prune)
             where = f"{'after' if after else 'before'} call {number}, {calls[number - 1]}"
             assert not any(word.startswith("failed") for word in again.values()), where
             assert outcome(world) == expected, where
-            assert set(world.apply().values()) == {"unchanged"}, where
+            kept = {job_id for job_id, job in before.items() if job["name"] != "gone"}
+            assert kept <= set(world.live), where
+            assert set(world.apply(prune=prune).values()) == {"unchanged"}, where
+
+
+@pytest.mark.parametrize("kind", ["create_job", "update_job", "update", "replace"])
+def test_a_failure_at_any_call_leaves_the_others_done_and_the_next_run_does_the_rest(
+    make_world: Callable[[], World], kind: str
+) -> None:
+    expected, calls = uninterrupted(make_world)
+    method = f"{kind}_permissions" if kind in ("update", "replace") else kind
+    for number in range(1, calls.count(kind) + 1):
+        for when in ("before", "after"):
+            world = make_world()
+            prepare(world)
+            world.jobs.fail_on(method, nth=number, when=when)
+            done = world.apply()
+            assert [w.startswith("failed") for w in done.values()].count(True) == 1
+            again = world.apply()
+            assert not any(word.startswith("failed") for word in again.values())
+            assert outcome(world) == expected, (number, when)
 
 
 def test_killed_again_and_again_makes_progress(make_world: Callable[[], World]) -> None:
@@ -250,3 +300,86 @@ def test_two_orchestrators_at_once_make_one_job(
 
 def _nap(_seconds: float) -> None:
     threading.Event().wait(0.01)
+
+
+# --------------------------------------------------------------------------- Ctrl-C
+
+
+def _interrupt() -> None:
+    signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+
+
+def test_ctrl_c_while_waiting_for_the_lock_ends_the_run_at_once(
+    make_world: Callable[[], World],
+) -> None:
+    world = make_world()
+    world.source("new")
+    value = json.dumps({"owner": "other", "until": "2999-01-01T00:00:00+00:00"})
+    row = {"key": "jobs/creation", "value": value, "fence": 4}
+    world.store.merge(TABLES.of(STATE), [row], keys=["key"])
+    naps: list[float] = []
+
+    def sleep(seconds: float) -> None:
+        if not naps:
+            _interrupt()
+        naps.append(seconds)
+        _nap(seconds)
+
+    with pytest.raises(ApplyStopped) as stopped:
+        world.orchestrator(sleep=sleep, wait_seconds=1e9).apply()
+    [outcome] = stopped.value.outcomes
+    assert (outcome.module, outcome.action, outcome.failed) == ("new", "skipped", False)
+    assert len(naps) < 100
+    assert world.live == {}
+
+
+def test_ctrl_c_never_comes_between_a_call_and_its_record(make_world: Callable[[], World]) -> None:
+    """One job after the other too: the interrupt comes while a job is being made."""
+
+    class Interrupted(FakeJobs):
+        def create_job(self, settings: Any) -> int:
+            if len(self.calls_of("create_job")) == 1:
+                _interrupt()
+                threading.Event().wait(0.2)
+            return super().create_job(settings)
+
+    world = make_world()
+    world.jobs = Interrupted(world.clock)
+    for name in "abcd":
+        world.source(name)
+    with pytest.raises(ApplyStopped) as stopped:
+        world.orchestrator().apply()
+    assert {o.module: o.action for o in stopped.value.outcomes} == {
+        "a": "created",
+        "b": "created",
+        "c": "skipped",
+        "d": "skipped",
+    }
+    assert {row["job_id"] for row in world.records.values()} == set(world.live)
+    assert world.apply() == {"a": "unchanged", "b": "unchanged", "c": "created", "d": "created"}
+
+
+def test_a_second_ctrl_c_does_not_wait(make_world: Callable[[], World]) -> None:
+    going_on = threading.Event()
+
+    class Hanging(FakeJobs):
+        def create_job(self, settings: Any) -> int:
+            _interrupt()
+            assert going_on.wait(30)
+            return super().create_job(settings)
+
+    world = make_world()
+    world.jobs = Hanging(world.clock)
+    world.source("a")
+    with pytest.raises(KeyboardInterrupt):
+        world.orchestrator(progress=lambda e: _interrupt() if not e.key else None).apply()
+    assert not going_on.is_set()
+    going_on.set()
+
+
+@pytest.fixture(autouse=True)
+def _takes_interrupts() -> Iterator[None]:
+    """A background shell lets its children ignore them."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)

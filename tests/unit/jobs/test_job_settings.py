@@ -107,6 +107,23 @@ STARTERS: list[dict[str, Any]] = [
     {"trigger": {"periodic": {"interval": 1, "unit": "DAYS"}, "pause_status": "UNPAUSED"}},
     {"trigger": {"file_arrival": {"url": "/Volumes/a/b/c/"}}},
     {"trigger": {"table_update": {"table_names": ["a.b.c"], "condition": "ANY_UPDATED"}}},
+    {
+        "trigger": {
+            "file_arrival": {
+                "url": "/Volumes/a/b/c/",
+                "min_time_between_triggers_seconds": 60,
+                "wait_after_last_change_seconds": 90,
+            }
+        }
+    },
+    {"trigger": {"model": {"condition": "MODEL_VERSION_READY", "securable_name": "a.b"}}},
+    {
+        "schedule": {
+            "quartz_cron_expression": "0 0 2 * * ?",
+            "timezone_id": "GMT+02:00",
+            "pause_status": "PAUSED",
+        }
+    },
 ]
 
 
@@ -207,7 +224,82 @@ def test_ids_of_saved_queries_are_put_in_also_inside_loops() -> None:
     assert definition.settings["tasks"][0]["sql_task"]["query"] == {"query_id": ""}
 
 
+def test_a_dependency_that_is_written_twice_is_one() -> None:
+    assert waits(module(source("a"), source("b", depends_on=["a", "a"])))["b"] == ["a"]
+
+
+CONDITION = {"task_type": "condition", "op": "EQUAL_TO", "left": "1", "right": "1"}
+
+
+def test_only_a_condition_has_an_outcome_and_one_at_a_time() -> None:
+    check = Source("sales", "check", execution_order=1, transformation_config=CONDITION)
+    plain = source("then", depends_on=[{"task_key": "load", "outcome": "true"}])
+    both = [{"task_key": "check", "outcome": outcome} for outcome in ("true", "false")]
+    one = module(source("load"), check, plain, source("both", depends_on=both))
+    assert problems(one) == [
+        (
+            "sources[2].transformation_config.depends_on[0].outcome: 'load' has no outcome true:"
+            " it is no condition (remove outcome)"
+        ),
+        (
+            "sources[3].transformation_config.depends_on[1]: depends on 'check' twice,"
+            " with different outcomes (keep one)"
+        ),
+    ]
+
+
+def test_the_git_provider_has_one_spelling() -> None:
+    config = {"git_source": {"git_url": "https://x", "git_provider": "GitHub", "git_tag": 1.2}}
+    assert settings_of(module(source("a"), config=config))["git_source"] == {
+        "git_url": "https://x",
+        "git_provider": "gitHub",
+        "git_tag": "1.2",
+    }
+
+
+def test_references_of_the_platform_pass_as_they_are() -> None:
+    texts = ["{{job.parameters.day}}", "${not.ours}", "{{tasks.a.values.x}}", "$${", "{{input}}"]
+    one = module(
+        source("a", job_parameters={str(n): text for n, text in enumerate(texts)}),
+        Source(
+            "sales",
+            "loop",
+            transformation_config={
+                "task_type": "for_each",
+                "inputs": "{{job.parameters.regions}}",
+                "task": {"task_type": "notebook", "file_path": "/n", "parameters": {"r": "{{i}}"}},
+            },
+        ),
+        config={"parameters": {"day": "{{job.start_time.iso_date}}", "regions": ["eu", "us"]}},
+    )
+    settings = settings_of(one)
+    assert list(settings["tasks"][0]["run_job_task"]["job_parameters"].values()) == texts
+    loop = settings["tasks"][1]["for_each_task"]
+    assert loop["inputs"] == "{{job.parameters.regions}}"
+    assert loop["task"]["notebook_task"]["base_parameters"] == {"r": "{{i}}"}
+    assert settings["parameters"] == [
+        {"name": "day", "default": "{{job.start_time.iso_date}}"},
+        {"name": "regions", "default": '["eu","us"]'},
+    ]
+
+
 SCHEDULE = {"quartz_cron_expression": "0 0 2 * * ?", "timezone_id": "UTC"}
+
+
+def cluster(number: int) -> dict[str, Any]:
+    return {"job_cluster_key": f"c{number}", "new_cluster": {"num_workers": 0}}
+
+
+def trigger(kind: str, **fields: Any) -> dict[str, Any]:
+    return {"trigger": {kind: fields}}
+
+
+def git(**fields: Any) -> dict[str, Any]:
+    return {"git_source": {"git_url": "https://x", "git_provider": "gitHub", **fields}}
+
+
+HOOKS = [{"id": str(n)} for n in range(4)]
+OWNER = {"permission_level": "IS_OWNER", "user_name": "a@b.c"}
 WRONG: list[tuple[dict[str, Any], str]] = [
     ({"shedule": {}}, "job_config.shedule: unknown key 'shedule' (did you mean schedule?)"),
     (
@@ -233,7 +325,7 @@ WRONG: list[tuple[dict[str, Any], str]] = [
         {"schedule": SCHEDULE, "trigger": {"periodic": {"interval": 1, "unit": "DAYS"}}},
         "schedule and trigger exclude each other",
     ),
-    ({"trigger": {}}, "periodic or file_arrival or table_update is missing"),
+    ({"trigger": {}}, "periodic or file_arrival or table_update or model is missing"),
     ({"trigger": {"cron": "x"}}, "job_config.trigger.cron: unknown key 'cron'"),
     ({"queue": {"enable": True}}, "unknown key 'enable' (did you mean enabled?)"),
     ({"edit_mode": "LOCKED"}, "job_config.edit_mode: 'LOCKED' is not a known word"),
@@ -243,6 +335,49 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"parameters": {"a": None}}, "a parameter has a value"),
     ({"max_concurrent_runs": "2"}, "job_config.max_concurrent_runs"),
     ({"run_as": {}}, "user_name or service_principal_name or group_name is missing"),
+    ({"tags": {"": "x"}}, "a tag has no name"),
+    ({"name": "ü" * 2049}, "job_config.name: name has 4098 bytes; a job takes 4096"),
+    ({"description": "x" * 27_701}, "description has 27701 bytes; a job takes 27700"),
+    ({"max_concurrent_runs": 1001}, "job_config.max_concurrent_runs"),
+    ({"timeout_seconds": 2**31}, "job_config.timeout_seconds"),
+    ({"job_clusters": [cluster(n) for n in range(101)]}, "at most 100 items"),
+    ({"job_clusters": [{**cluster(1), "job_cluster_key": "a b"}]}, "job_cluster_key"),
+    ({"job_clusters": [{**cluster(1), "job_cluster_key": "a" * 101}]}, "job_cluster_key"),
+    ({"environments": [{"environment_key": f"e{n}"} for n in range(11)]}, "at most 10 items"),
+    ({"environments": [{"environment_key": "a.b"}]}, "environment_key"),
+    ({"parameters": {"a b": "x"}}, "job_config.parameters[0].name"),
+    ({"schedule": {**SCHEDULE, "timezone_id": "Europe/Berlim"}}, "did you mean Europe/Berlin?"),
+    (trigger("periodic", interval=0, unit="DAYS"), "job_config.trigger.periodic.interval"),
+    (trigger("periodic", interval=1, unit="MONTHS"), "'MONTHS' is not a known word"),
+    (trigger("file_arrival", url="/V/", min_time_between_triggers_seconds=59), "equal to 60"),
+    (trigger("file_arrival", url="/V/", wait_after_last_change_seconds=1), "equal to 60"),
+    (trigger("table_update", table_names=["a.b"]), "'a.b' has 2 part(s)"),
+    (trigger("table_update", table_names=[]), "job_config.trigger.table_update.table_names"),
+    (git(git_url="x" * 301), "job_config.git_source.git_url"),
+    (git(git_branch="x" * 256), "job_config.git_source.git_branch"),
+    (git(git_commit="x" * 65), "job_config.git_source.git_commit"),
+    (git(git_branch="a", git_tag="b"), "git_branch and git_tag exclude each other"),
+    (git(git_provider="svn"), "'svn' is not a known word"),
+    ({"webhook_notifications": {"on_start": HOOKS}}, "at most 3 items"),
+    ({"email_notifications": {"on_start": [""]}}, "job_config.email_notifications.on_start[0]"),
+    (
+        {"notification_settings": {"alert_on_last_attempt": True}},
+        "alert_on_last_attempt belongs to a task",
+    ),
+    ({"permissions": [OWNER, OWNER]}, "a@b.c is written 2 times; keep one"),
+    ({"permissions": [OWNER, {**OWNER, "user_name": "d@e.f"}]}, "2 owners; a job has exactly one"),
+    (
+        {"permissions": [{"permission_level": "IS_OWNER", "group_name": "g"}]},
+        "a group cannot own a job",
+    ),
+    (
+        {"schedule": SCHEDULE, "extra": {"trigger": {"model": {}}}},
+        "job_config.extra: schedule and trigger exclude each other",
+    ),
+    (
+        {"continuous": {}, "extra": {"triggers": []}},
+        "job_config.extra: continuous and triggers exclude each other",
+    ),
     ({"extra": {"name": "x"}}, "job_config.extra.name: name is already set by its own key"),
     ({"extra": {"tasks": []}}, "job_config.extra.tasks: tasks is already set by its own key"),
 ]
@@ -254,6 +389,106 @@ def test_what_is_wrong_with_a_job_is_named_with_its_place(
 ) -> None:
     found = problems(module(source("a"), config=config))
     assert any(expected in problem for problem in found), found
+
+
+def test_a_name_by_the_template_is_measured_as_well() -> None:
+    context = JobContext(TABLE, name_template="x" * 4096 + "{module_name}")
+    assert "name has 4101 bytes" in problems(module(source("a")), context)[0]
+
+
+def test_a_job_of_more_than_a_request_takes_is_refused() -> None:
+    parameters = {"p": "x" * 900_000}
+    sources = [
+        Source(
+            "sales",
+            f"s{n}",
+            transformation_config={
+                "task_type": "notebook",
+                "file_path": "/n",
+                "parameters": parameters,
+            },
+        )
+        for n in range(12)
+    ]
+    assert problems(module(*sources[:11])) == []
+    assert "bytes; a request takes 10,485,760" in problems(module(*sources))[0]
+
+
+def test_room_is_left_for_the_environment_of_our_own_tasks() -> None:
+    context = JobContext(
+        TABLE,
+        package_task={"environment_key": "lakeflow_meta"},
+        package_compute={"environments": {"environment_key": "lakeflow_meta"}},
+    )
+    ten = {"environments": [{"environment_key": f"e{n}"} for n in range(10)]}
+    ours = Source("sales", "a", transformation_config={"task_type": "ingest"})
+    assert problems(module(source("a"), config=ten), context) == []
+    assert "own tasks need one; a job takes 10" in problems(module(ours, config=ten), context)[0]
+    tables = module(source("a"), config=ten, tables=("c.s.t",))
+    assert "own tasks need one; a job takes 10" in problems(tables, context)[0]
+
+
+def test_a_task_inside_a_loop_names_what_the_job_has() -> None:
+    inner = {"task_type": "run_job", "job_id": 1, "job_cluster_key": "x"}
+    loop = {"task_type": "for_each", "inputs": "[]", "task": inner}
+    one = module(Source("sales", "loop", transformation_config=loop))
+    assert problems(one) == [
+        (
+            "sources[0].transformation_config.task.job_cluster_key: job_cluster_key 'x' is not"
+            " among the job's job_clusters (add it to job_config.job_clusters)"
+        )
+    ]
+    clusters = {"job_clusters": [{"job_cluster_key": "x", "new_cluster": {}}]}
+    assert problems(module(*one.sources, config=clusters)) == []
+    assert problems(module(*one.sources, config={"extra": clusters})) == []
+
+
+@pytest.mark.parametrize(
+    "task",
+    [
+        {"task_type": "notebook", "file_path": "n", "source": "GIT"},
+        {"task_type": "sql_file", "file_path": "n", "file_source": "GIT"},
+        {"task_type": "spark_python", "file_path": "n", "source": "GIT"},
+        {"task_type": "dbt", "commands": "dbt run", "source": "GIT"},
+    ],
+)
+def test_what_is_read_from_git_needs_a_repository(task: dict[str, Any]) -> None:
+    one = Source("sales", "a", transformation_config=task)
+    assert "source GIT, and the job has no git_source" in problems(module(one))[0]
+    assert problems(module(one, config=git())) == []
+
+
+SERVERLESS = [
+    ({"task_type": "python_wheel", "package_name": "p", "entry_point": "e"}, True),
+    ({"task_type": "spark_python", "file_path": "/f.py"}, True),
+    ({"task_type": "dbt", "commands": "dbt run", "warehouse_id": "w"}, True),
+    ({"task_type": "notebook", "file_path": "/n"}, False),
+    ({"task_type": "sql_query", "query_id": "q", "warehouse_id": "w"}, False),
+    ({"task_type": "ingest"}, False),
+]
+
+
+@pytest.mark.parametrize(("task", "refused"), SERVERLESS)
+def test_python_on_a_platform_needs_a_cluster_or_an_environment(
+    task: dict[str, Any], refused: bool
+) -> None:
+    platform = JobContext(TABLE, require_warehouse=True)
+    one = module(Source("sales", "a", transformation_config=task))
+    found = problems(one, platform)
+    assert ["names neither a cluster nor an environment" in text for text in found] == (
+        [True] if refused else []
+    )
+    assert problems(one) == []
+    there = {**task, "existing_cluster_id": "c"}
+    assert problems(module(Source("sales", "a", transformation_config=there)), platform) == []
+
+
+def test_a_task_without_a_cluster_takes_no_libraries() -> None:
+    platform = JobContext(TABLE, require_warehouse=True)
+    one = module(source("a", libraries=[{"pypi": {"package": "x"}}]))
+    assert "a task without a cluster takes no libraries" in problems(one, platform)[0]
+    with_cluster = source("a", libraries=[{"pypi": {"package": "x"}}], existing_cluster_id="c")
+    assert problems(module(with_cluster), platform) == []
 
 
 def test_cycles_are_shown_as_a_path() -> None:

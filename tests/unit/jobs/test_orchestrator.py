@@ -12,6 +12,7 @@ from lakeflow_meta.jobs.ownership import ownership_tags
 from lakeflow_meta.jobs.tasks import JobContext
 from lakeflow_meta.ports import RunState
 from lakeflow_meta.progress import Event
+from lakeflow_meta.testing.crash import CrashPoint
 
 World = Any
 TABLES = ControlTables.named("main.lakeflow.etl_control")
@@ -103,23 +104,6 @@ def test_a_pause_by_an_operator_outlives_updates_unless_metadata_names_it(world:
     world.module("sales", schedule={**SCHEDULE, "pause_status": "UNPAUSED"})
     world.apply()
     assert world.job("sales")["schedule"] == {**SCHEDULE, "pause_status": "UNPAUSED"}
-
-
-def test_drift_is_shown_and_restored_or_kept_as_told(world: World) -> None:
-    world.source("sales", task_type="run_job", job_id=1, timeout_seconds=60)
-    world.apply()
-    job_id = world.records["sales"]["job_id"]
-    edited = {"task_key": "a", "run_job_task": {"job_id": 1}, "timeout_seconds": 5}
-    world.jobs.update_job(job_id, {"tasks": [edited]})
-    [action] = world.orchestrator().plan().actions
-    assert action.drift
-    assert action.lines()[1] == "    ~ tasks/a/timeout_seconds: 5 → 60"
-    versions = world.versions()
-    assert world.apply(on_drift="keep") == {"sales": "unchanged"}
-    assert world.versions() == versions
-    assert world.job("sales")["tasks"] == [edited]
-    assert world.apply() == {"sales": "updated"}
-    assert world.job("sales")["tasks"] == [{**edited, "timeout_seconds": 60}]
 
 
 def test_a_plan_says_what_an_apply_does_and_touches_nothing(world: World) -> None:
@@ -322,6 +306,64 @@ def test_a_job_without_our_tags_is_neither_paused_nor_deleted(world: World) -> N
     assert list(world.live) == [job_id]
 
 
+@pytest.mark.parametrize("tags", [{}, ownership_tags("main.other.etl_control", "old")])
+def test_a_retired_job_that_never_was_ours_is_left_alone_with_a_word_on_what_to_do(
+    world: World, tags: dict[str, str]
+) -> None:
+    world.source("sales")
+    job_id = world.jobs.create_job({"name": "of lakeflow-jobs-meta", "tags": tags})
+    row = {"module_name": "old", "job_id": job_id, "job_name": "of lakeflow-jobs-meta"}
+    world.store.merge(TABLES.of(JOBS), [row], keys=JOBS.keys)
+    before = world.jobs.get_job(job_id)
+    assert world.orchestrator().plan(["old"]).pending == ()
+    for prune in ("pause", "delete"):
+        outcome = next(o for o in world.outcomes(prune=prune) if o.module == "old")
+        assert (outcome.action, outcome.failed) == ("unchanged", False)
+        assert "delete the row of old from the jobs table" in outcome.note
+    assert world.jobs.get_job(job_id) == before
+    world.jobs.delete_job(job_id)
+    assert world.apply()["old"] == "deleted"
+
+
+def test_a_job_that_goes_between_two_looks_is_made_again_under_the_lock(world: World) -> None:
+    for number in range(60):
+        world.source(f"m{number}")
+    world.apply()
+    world.source("m7", task_type="run_job", job_id=2)
+    job_id = world.records["m7"]["job_id"]
+    first = world.store.read(TABLES.of(STATE)).to_pylist()[0]["fence"]
+
+    class Gone(CrashPoint):
+        """Somebody deletes the job after all jobs were listed."""
+
+        def call(self, name: str, act: Any) -> Any:
+            if name == "get_job" and job_id in world.live:
+                world.jobs.delete_job(job_id)
+            return super().call(name, act)
+
+    outcomes = world.orchestrator(Gone()).apply()
+    assert {o.module: o.action for o in outcomes}["m7"] == "recreated"
+    assert len(world.live) == 60
+    assert world.store.read(TABLES.of(STATE)).to_pylist()[0]["fence"] == first + 2
+
+
+def test_under_the_lock_jobs_are_listed_without_their_tasks(world: World) -> None:
+    world.source("sales")
+    world.apply()
+    assert [c.arguments for c in world.jobs.calls_of("list_jobs")] == [{"with_tasks": False}]
+    for number in range(60):
+        world.source(f"m{number}")
+    world.apply()
+    world.jobs.calls.clear()
+    world.source("new")
+    world.apply()
+    assert [c.arguments for c in world.jobs.calls_of("list_jobs")] == [
+        {"with_tasks": True},
+        {"with_tasks": False},
+    ]
+    assert world.jobs.calls_of("get_job") == []
+
+
 def test_a_module_whose_sources_are_all_inactive_has_its_job_paused(world: World) -> None:
     world.source("sales")
     world.source("idle", is_active=False)
@@ -395,11 +437,17 @@ def test_progress_tells_of_every_module(world: World) -> None:
     world.source("sales")
     world.source("bad", task_type="x")
     seen: list[Event] = []
+    world.orchestrator(progress=seen.append).plan()
     world.orchestrator(progress=seen.append).apply()
-    assert {(event.key, event.state.value, event.total) for event in seen} == {
-        ("bad", "failed", 2),
-        ("sales", "done", 2),
-    }
+    told = [(event.step, event.key, event.state.value, event.done, event.total) for event in seen]
+    assert told == [
+        ("plan", "bad", "failed", 1, 2),
+        ("plan", "sales", "done", 2, 2),
+        ("apply", "bad", "failed", 1, 2),
+        ("list", "jobs", "started", 0, 0),
+        ("list", "jobs", "done", 0, 0),
+        ("apply", "sales", "done", 2, 2),
+    ]
 
 
 # --------------------------------------------------------------------------- inline SQL

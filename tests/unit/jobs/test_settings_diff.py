@@ -172,7 +172,7 @@ def modules(draw: st.DrawFn) -> Module:
 
 
 def record_of(definition: JobDefinition, module: Module) -> JobRecord:
-    return applied_record(definition, module, 1, query_ids={}, control_version=0)
+    return applied_record(definition, module, 1, query_ids={}, permissions={}, control_version=0)
 
 
 def sent(live: dict[str, Any], action: Action) -> dict[str, Any]:

@@ -162,6 +162,27 @@ BUILT = [
             }
         },
     ),
+    (
+        {"task_type": "run_job", "job_id": "7"},
+        {"run_job_task": {"job_id": 7}},
+    ),
+    (
+        {
+            "task_type": "dbt",
+            "commands": ["dbt deps", "edr report"],
+            "project_directory": "/p",
+            "profiles_directory": "/q",
+            "source": "WORKSPACE",
+        },
+        {
+            "dbt_task": {
+                "commands": ["dbt deps", "edr report"],
+                "project_directory": "/p",
+                "profiles_directory": "/q",
+                "source": "WORKSPACE",
+            }
+        },
+    ),
     ({"task_type": "ingest"}, own("ingest", "--module", "sales", "load")),
     ({"task_type": "extract"}, own("extract", "run", "load")),
     ({"task_type": "extract", "extracts": ["a", "-b"]}, own("extract", "run", "--", "a", "-b")),
@@ -259,6 +280,33 @@ def test_a_placeholder_is_no_warehouse(written: str) -> None:
     assert built(config, usual)["sql_task"]["warehouse_id"] == "w"
 
 
+def test_dbt_runs_on_the_usual_warehouse_where_only_a_warehouse_can_be_meant() -> None:
+    usual = JobContext("main.l.c", require_warehouse=True, default_warehouse_id="w")
+    dbt = {"task_type": "dbt", "commands": "dbt run"}
+    assert "warehouse_id" not in built(dbt, usual)["dbt_task"]
+    for named in ({"catalog": "main"}, {"schema": "s"}, {"warehouse_id": "your-warehouse-id"}):
+        assert built({**dbt, **named}, usual)["dbt_task"]["warehouse_id"] == "w"
+    strict = JobContext("main.l.c", require_warehouse=True)
+    assert "warehouse_id is missing" in problems({**dbt, "catalog": "main"}, strict)[0]
+
+
+@pytest.mark.parametrize(("config", "expected"), BUILT)
+def test_every_task_type_runs_inside_a_loop(
+    config: dict[str, Any], expected: dict[str, Any]
+) -> None:
+    loop = {"task_type": "for_each", "inputs": ["eu"], "task": {"task_key": "each", **config}}
+    if config.get("task_type") == "for_each":
+        assert "cannot be a for_each" in problems(loop)[0]
+    else:
+        assert built(loop)["for_each_task"]["task"] == {"task_key": "each", **expected}
+
+
+def test_a_condition_written_by_the_platform_with_nothing_in_it_is_read() -> None:
+    silent = {"email_notifications": {}, "webhook_notifications": {}, "retry_on_timeout": False}
+    config = {"task_type": "condition", "op": "NOT_EQUAL", "left": "a", "right": "b"}
+    assert "condition_task" in built({**config, **silent})
+
+
 def test_file_sources_without_a_task_are_ingested() -> None:
     task = built({}, source_type="csv", source_config={"path": "/Volumes/a/b/c/*.csv"})
     assert task == own("ingest", "--module", "sales", "load")
@@ -327,6 +375,29 @@ WRONG = [
     (
         {"task_type": "for_each", "inputs": "[]", "task": {"notebook_path": "/n", "paramters": {}}},
         "transformation_config.task.paramters: unknown key 'paramters' (did you mean parameters?)",
+    ),
+    (
+        {"task_type": "dbt", "commands": ["dbt run"] * 11},
+        "11 commands; a task takes 10",
+    ),
+    (
+        {"task_type": "condition", "op": "EQUAL_TO", "left": "1", "right": "1", "max_retries": 1},
+        "a condition takes no retries and no notifications: max_retries",
+    ),
+    ({"task_type": "run_job", "job_id": "seven"}, "transformation_config.job_id"),
+    ({"task_type": "run_job", "job_id": 0}, "transformation_config.job_id"),
+    ({"notebook_path": "/n", "description": "x" * 1001}, "transformation_config.description"),
+    ({"notebook_path": "/n", "parameters": {"a": "x" * 10**6}}, "more than 1 MB"),
+    ({"notebook_path": "/n", "environment_key": "a b"}, "transformation_config.environment_key"),
+    ({"notebook_path": "/n", "max_retries": -2}, "transformation_config.max_retries"),
+    ({"notebook_path": "/n", "timeout_seconds": 2**31}, "transformation_config.timeout_seconds"),
+    (
+        {"notebook_path": "/n", "health": {"rules": [{"metric": "RUN_SECONDS", "op": "<"}]}},
+        "'RUN_SECONDS' is not a known word here (did you mean RUN_DURATION_SECONDS?)",
+    ),
+    (
+        {"task_type": "for_each", "inputs": "[]", "concurrency": 101, "task": {"query_id": "q"}},
+        "transformation_config.concurrency",
     ),
     (
         {"task_type": "for_each", "inputs": "[]", "task": {"task_type": "for_each"}},

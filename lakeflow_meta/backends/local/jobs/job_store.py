@@ -1,13 +1,19 @@
-"""Jobs and saved queries of the embedded workspace, kept in ``workspace.db``."""
+"""Jobs, their permissions, and saved queries of the embedded workspace, in ``workspace.db``."""
 
 from __future__ import annotations
 
 import json
 import sqlite3
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
+from lakeflow_meta.backends.local.jobs.api_permissions import (
+    Entries,
+    owned_by,
+    replaced,
+    updated,
+)
 from lakeflow_meta.backends.local.jobs.api_settings import changed_settings, new_settings
 from lakeflow_meta.backends.local.jobs.workspace_db import WorkspaceDb
 from lakeflow_meta.errors import NotFoundError
@@ -20,13 +26,19 @@ MISSING = "RESOURCE_DOES_NOT_EXIST"
 class JobStore:
     """The Jobs API's create, get, list, update and delete. Every call is one transaction."""
 
-    def __init__(self, database: WorkspaceDb, clock: Clock = utc_now) -> None:
+    def __init__(self, database: WorkspaceDb, clock: Clock = utc_now, user: str = "") -> None:
         self._database = database
         self._clock = clock
+        self._user = user
 
-    def list_jobs(self) -> Iterator[LiveJob]:
+    def list_jobs(self, *, with_tasks: bool = True) -> Iterator[LiveJob]:
         """Every job, oldest first, as of the call."""
         query = "SELECT job_id, settings FROM jobs ORDER BY job_id"
+        if not with_tasks:
+            query = (
+                "SELECT job_id, json_remove(settings, '$.tasks', '$.job_clusters') AS settings"
+                " FROM jobs ORDER BY job_id"
+            )
         return (_job(row) for row in self._database.rows(query))
 
     def get_job(self, job_id: int) -> LiveJob:
@@ -40,8 +52,9 @@ class JobStore:
         now = self._clock().isoformat()
         with self._database.transaction() as connection:
             cursor = connection.execute(
-                "INSERT INTO jobs (settings, created_at, updated_at) VALUES (?, ?, ?)",
-                (document, now, now),
+                "INSERT INTO jobs (settings, created_at, updated_at, permissions)"
+                " VALUES (?, ?, ?, ?)",
+                (document, now, now, json.dumps(owned_by(self._user))),
             )
             job_id = cursor.lastrowid
         if job_id is None:
@@ -66,6 +79,45 @@ class JobStore:
         with self._database.transaction() as connection:
             if not connection.execute("DELETE FROM jobs WHERE job_id = ?", (job_id,)).rowcount:
                 raise _missing(f"job {job_id}")
+
+
+class PermissionStore:
+    """Who may do what with a job, kept and not enforced: a `ports.PermissionsApi`.
+
+    ``user`` owns what older versions have made.
+    """
+
+    def __init__(self, database: WorkspaceDb, user: str) -> None:
+        self._database = database
+        self._user = user
+
+    def get(self, job_id: int) -> list[dict[str, str]]:
+        """See `PermissionsApi.get`."""
+        query = "SELECT permissions FROM jobs WHERE job_id = ?"
+        row = _only(self._database.rows(query, (job_id,)), f"job {job_id}")
+        return self._entries(row)
+
+    def update(self, job_id: int, permissions: Sequence[Mapping[str, str]]) -> None:
+        """See `PermissionsApi.update`. Raises BackendError where it is refused."""
+        self._change(job_id, lambda current: updated(current, permissions))
+
+    def replace(self, job_id: int, permissions: Sequence[Mapping[str, str]]) -> None:
+        """See `PermissionsApi.replace`. Raises BackendError where it is refused."""
+        self._change(job_id, lambda _: replaced(permissions))
+
+    def _change(self, job_id: int, change: Callable[[Entries], Entries]) -> None:
+        with self._database.transaction() as connection:
+            query = "SELECT permissions FROM jobs WHERE job_id = ?"
+            row = _only(connection.execute(query, (job_id,)).fetchall(), f"job {job_id}")
+            connection.execute(
+                "UPDATE jobs SET permissions = ? WHERE job_id = ?",
+                (json.dumps(change(self._entries(row))), job_id),
+            )
+
+    def _entries(self, row: sqlite3.Row) -> Entries:
+        kept = row["permissions"]
+        entries: Entries = owned_by(self._user) if kept is None else json.loads(kept)
+        return entries
 
 
 class QueryStore:

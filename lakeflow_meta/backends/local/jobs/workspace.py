@@ -15,7 +15,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from lakeflow_meta.backends.local.jobs.job_store import JobStore, QueryStore
+from lakeflow_meta.backends.local.jobs.job_store import JobStore, PermissionStore, QueryStore
 from lakeflow_meta.backends.local.jobs.references import RunContext
 from lakeflow_meta.backends.local.jobs.run_engine import GIVE_UP_SECONDS, RunEngine, RunPlan, Slots
 from lakeflow_meta.backends.local.jobs.run_planning import (
@@ -58,8 +58,8 @@ class LocalWorkspace:
 
     ``task_session`` gives a task its Spark session, and is called only when a task needs one;
     ``own_task`` runs a command of this package and raises when it fails; ``environment`` adds to
-    the environment of subprocesses. Use it as a context manager, or `close` it: what it still
-    runs is then cancelled.
+    the environment of subprocesses; ``user`` owns the jobs that are made. Use it as a context
+    manager, or `close` it: what it still runs is then cancelled.
     """
 
     def __init__(
@@ -74,13 +74,15 @@ class LocalWorkspace:
         max_parallel: int = 4,
         environment: Environment = no_environment,
         sleep: Sleep = time.sleep,
+        user: str = "local",
     ) -> None:
         self._home = home.absolute()
         self._clock = clock
         self._progress = progress
         self._sleep = sleep
         self._database = WorkspaceDb(self._home / "workspace.db")
-        self._jobs = JobStore(self._database, clock)
+        self._jobs = JobStore(self._database, clock, user)
+        self.permissions = PermissionStore(self._database, user)
         self._queries = QueryStore(self._database, clock)
         self._runs = RunStore(self._database, clock)
         self._slots = Slots(max_parallel)
@@ -118,9 +120,9 @@ class LocalWorkspace:
 
     # ----------------------------------------------------------------- jobs
 
-    def list_jobs(self) -> Iterator[LiveJob]:
+    def list_jobs(self, *, with_tasks: bool = True) -> Iterator[LiveJob]:
         """See `JobsApi.list_jobs`; oldest first."""
-        return self._jobs.list_jobs()
+        return self._jobs.list_jobs(with_tasks=with_tasks)
 
     def get_job(self, job_id: int) -> LiveJob:
         """See `JobsApi.get_job`."""

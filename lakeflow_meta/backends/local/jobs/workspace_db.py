@@ -22,14 +22,15 @@ from typing import Any
 from lakeflow_meta.errors import BackendError, ConfigError
 
 BUSY_SECONDS = 30.0
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 _SCHEMA = """
 CREATE TABLE jobs (
   job_id INTEGER PRIMARY KEY AUTOINCREMENT,
   settings TEXT NOT NULL,
   created_at TEXT NOT NULL,
-  updated_at TEXT NOT NULL
+  updated_at TEXT NOT NULL,
+  permissions TEXT
 );
 CREATE TABLE queries (
   query_id TEXT PRIMARY KEY,
@@ -69,6 +70,9 @@ CREATE TABLE task_runs (
   PRIMARY KEY (run_id, task_key, attempt)
 ) WITHOUT ROWID;
 """
+
+_UPGRADES = {1: "ALTER TABLE jobs ADD COLUMN permissions TEXT"}
+"""What leads from a layout to the next one."""
 
 _BUSY = frozenset({"SQLITE_BUSY", "SQLITE_BUSY_SNAPSHOT", "SQLITE_LOCKED", "SQLITE_BUSY_RECOVERY"})
 
@@ -149,9 +153,13 @@ def _create_or_check(connection: sqlite3.Connection, path: Path) -> None:
         )
     if version == SCHEMA_VERSION:
         return
-    for statement in _SCHEMA.split(";"):
-        connection.execute(statement)
-    _start_ids_at_random(connection)
+    if version:
+        for older in range(version, SCHEMA_VERSION):
+            connection.execute(_UPGRADES[older])
+    else:
+        for statement in _SCHEMA.split(";"):
+            connection.execute(statement)
+        _start_ids_at_random(connection)
     connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
 
 
