@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: setup demo test unit quick lint types fmt bench ddl clean
+.PHONY: setup demo test unit quick lint types fmt bench ddl golden clean
 
 setup: .venv/.ready
 
@@ -38,6 +38,9 @@ bench: setup
 
 ddl: setup
 	$(BIN)/python ddl/generate.py
+
+golden: setup
+	$(BIN)/python tests/golden_requests.py
 
 clean:
 	rm -rf .venv examples/*/.lakeflow

@@ -201,25 +201,31 @@ class _Outage:
     """Whether the workspace answers at all.
 
     After some calls in a row that were given up, the next ones fail at once for some seconds: many
-    files do not each wait for what is known to be down.
+    files do not each wait for what is known to be down. A call that was given up while others were
+    answered says nothing of the workspace: its file is broken.
     """
 
     def __init__(self, monotonic: Monotonic) -> None:
         self._monotonic = monotonic
         self._lock = threading.Lock()
         self._in_a_row = 0
+        self._answers = 0
         self._given_up_at = float("-inf")
 
     def guard(self, call: Callable[[], _T]) -> _T:
         """Make the call. Raises what it raises, and BackendError."""
         if self._is_on():
             raise BackendError("the workspace does not answer", code="NO_ANSWER", transient=True)
+        answers = self._answers
         try:
             result = call()
         except BackendError as error:
-            self._note(answered=not error.transient)
+            if error.transient:
+                self._given_up(answers)
+            else:
+                self._answered()
             raise
-        self._note(answered=True)
+        self._answered()
         return result
 
     def _is_on(self) -> bool:
@@ -227,11 +233,14 @@ class _Outage:
             held = self._monotonic() - self._given_up_at < _HOLD_SECONDS
             return held and self._in_a_row >= _GIVEN_UP_IN_A_ROW
 
-    def _note(self, *, answered: bool) -> None:
+    def _answered(self) -> None:
         with self._lock:
-            if answered:
-                self._in_a_row = 0
-            else:
+            self._in_a_row = 0
+            self._answers += 1
+
+    def _given_up(self, answers_before: int) -> None:
+        with self._lock:
+            if self._answers == answers_before:
                 self._in_a_row += 1
                 self._given_up_at = self._monotonic()
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 
 from lakeflow_meta.ports import Sleep
 
@@ -38,16 +38,19 @@ class Interruption:
         future: Future[None] | None = None
         try:
             future = pool.submit(work)
-            future.result()
+            _wait_for(future)
         except KeyboardInterrupt as stop:
-            if future is None or not future.done():
-                self._asked.set()
-                self._tell()
+            self._asked.set()
+            self._tell()
+            if future is None:
                 pool.shutdown(wait=True)
-            failure = None if future is None else future.exception()
+                raise
+            _wait_for(future)
+            failure = future.exception()
             raise stop if isinstance(failure, _Stopping | None) else failure from None
         finally:
             pool.shutdown(wait=False)
+        future.result()
 
     def sleeping(self, sleep: Sleep) -> Sleep:
         """The same sleep, but it ends the work soon after somebody asked for that."""
@@ -61,6 +64,12 @@ class Interruption:
                 raise _Stopping
 
         return nap
+
+
+def _wait_for(future: Future[None]) -> None:
+    """In short naps: an interrupt right before a long one would be noticed only after it."""
+    while not future.done():
+        wait([future], timeout=_LONGEST_NAP)
 
 
 def _nothing() -> None:

@@ -336,11 +336,13 @@ def test_ctrl_c_while_waiting_for_the_lock_ends_the_run_at_once(
 def test_ctrl_c_never_comes_between_a_call_and_its_record(make_world: Callable[[], World]) -> None:
     """One job after the other too: the interrupt comes while a job is being made."""
 
+    noticed = threading.Event()
+
     class Interrupted(FakeJobs):
         def create_job(self, settings: Any) -> int:
             if len(self.calls_of("create_job")) == 1:
                 _interrupt()
-                threading.Event().wait(0.2)
+                assert noticed.wait(30)
             return super().create_job(settings)
 
     world = make_world()
@@ -348,7 +350,7 @@ def test_ctrl_c_never_comes_between_a_call_and_its_record(make_world: Callable[[
     for name in "abcd":
         world.source(name)
     with pytest.raises(ApplyStopped) as stopped:
-        world.orchestrator().apply()
+        world.orchestrator(progress=lambda e: None if e.key else noticed.set()).apply()
     assert {o.module: o.action for o in stopped.value.outcomes} == {
         "a": "created",
         "b": "created",
