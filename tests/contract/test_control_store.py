@@ -38,11 +38,13 @@ NASTY = [
 Make = Callable[[], ControlStore]
 
 
-@pytest.fixture(params=["deltars", "fake"])
+@pytest.fixture(params=["deltars", "deltars at a URI", "fake"])
 def make(request: pytest.FixtureRequest, tmp_path: Path) -> Make:
     """Makes stores that share their tables."""
     if request.param == "deltars":
         return lambda: DeltaRsStore(tmp_path)
+    if request.param == "deltars at a URI":
+        return lambda: DeltaRsStore(tmp_path.as_uri())
     fake = FakeStore()
     return lambda: fake
 
