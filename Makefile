@@ -14,7 +14,7 @@ demo: setup
 	cd examples/flights && PATH="$(CURDIR)/$(BIN):$$PATH" python demo.py
 
 test: setup lint types
-	$(BIN)/python -m pytest
+	bash .ci/tests
 
 unit: setup
 	$(BIN)/python -m pytest tests/unit

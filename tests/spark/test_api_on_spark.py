@@ -1,18 +1,14 @@
-"""The Python interface on a Spark session, as in a notebook of a cluster, and on a SQL warehouse.
+"""The Python interface on a Spark session, as in a notebook of a cluster.
 
-The warehouse is the stand-in of its API over HTTP, with Spark behind it, and the client is the
-real one.
+On a SQL warehouse the same is shown by `test_databricks_target.py`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from contract.http_stand_in import TOKEN, WAREHOUSE, StandIn
 from pyspark.sql import SparkSession
-from spark.statements_on_spark import run_on
 
 from lakeflow_meta import MetadataManager
 
@@ -27,31 +23,16 @@ modules:
 """
 
 
-@pytest.fixture(params=["warehouse", "runtime"])
+@pytest.fixture
 def manager(
-    request: pytest.FixtureRequest,
-    interpreted: SparkSession,
-    schema: str,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-) -> Iterator[MetadataManager]:
-    """One manager for each way to reach control tables that are in a catalog."""
+    spark: SparkSession, schema: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> MetadataManager:
+    """As a notebook of a cluster makes it: the runtime's session is found."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("LAKEFLOW_META_ACTOR", "ann")
+    monkeypatch.setenv("DATABRICKS_RUNTIME_VERSION", "17.3")
     (tmp_path / "sales.yml").write_text(SALES)
-    table = f"{schema}.etl_control"
-    match request.param:
-        case "runtime":
-            monkeypatch.setenv("DATABRICKS_RUNTIME_VERSION", "17.3")
-            yield MetadataManager(table)
-        case _:
-            from databricks.sdk import WorkspaceClient
-
-            with StandIn(lambda text, given: run_on(interpreted, text, given)).running() as service:
-                client = WorkspaceClient(host=service.host, token=TOKEN)
-                yield MetadataManager(
-                    table, workspace_client=client, default_warehouse_id=WAREHOUSE
-                )
+    return MetadataManager(f"{schema}.etl_control")
 
 
 def test_metadata_is_loaded_changed_by_sql_detected_and_exported(
