@@ -1,5 +1,7 @@
 """What all tests share."""
 
+import signal
+
 from hypothesis import HealthCheck, settings
 
 # How fast examples are made, or run, says something of the machine and nothing of the package.
@@ -7,3 +9,6 @@ settings.register_profile(
     "any_machine", deadline=None, suppress_health_check=[HealthCheck.too_slow]
 )
 settings.load_profile("any_machine")
+
+# A shell lets what it starts in the background ignore Ctrl-C, and its children with it.
+signal.signal(signal.SIGINT, signal.default_int_handler)

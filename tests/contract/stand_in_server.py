@@ -177,12 +177,16 @@ class _Handler(BaseHTTPRequestHandler):
     def _serve(self) -> None:
         address = urlsplit(self.path)
         length = int(self.headers.get("Content-Length") or 0)
+        body = self.rfile.read(length)
+        if len(body) < length:  # the client died while it sent: there never was a request
+            self.close_connection = True
+            return
         request = Request(
             self.command,
             address.path,
             dict(parse_qsl(address.query, keep_blank_values=True)),
             dict(self.headers.items()),
-            self.rfile.read(length),
+            body,
         )
         try:
             answer = self.owner.handle(request)

@@ -28,7 +28,7 @@ NAMES = [f"m{number:02}" for number in range(80)]
 VIEWERS = {"group_name": "viewers", "permission_level": "CAN_VIEW"}
 
 PROCESS = """
-import signal, sys
+import sys
 from pathlib import Path
 from databricks.sdk import WorkspaceClient
 from lakeflow_meta.app import App
@@ -37,7 +37,6 @@ from lakeflow_meta.cli.live import Relay
 from lakeflow_meta.cli.main import run
 from lakeflow_meta.cli.output import Output, Session
 
-signal.signal(signal.SIGINT, signal.default_int_handler)  # a background shell ignores it
 home, host, token, *arguments = sys.argv[1:]
 relay = Relay()
 app = App.from_environment(

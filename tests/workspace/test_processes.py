@@ -22,8 +22,7 @@ from lakeflow_meta.ports import RunState as S
 Bench = Any  # the class of conftest.py, which tests cannot import
 
 PROLOGUE = """
-import signal, sys, threading, time
-signal.signal(signal.SIGINT, signal.default_int_handler)  # a background shell ignores it
+import sys, threading, time
 from pathlib import Path
 from lakeflow_meta.backends.local.jobs.workspace import LocalWorkspace
 

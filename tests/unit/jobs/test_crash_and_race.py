@@ -3,7 +3,7 @@
 import json
 import signal
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -377,11 +377,3 @@ def test_a_second_ctrl_c_does_not_wait(make_world: Callable[[], World]) -> None:
         world.orchestrator(progress=lambda e: _interrupt() if not e.key else None).apply()
     assert not going_on.is_set()
     going_on.set()
-
-
-@pytest.fixture(autouse=True)
-def _takes_interrupts() -> Iterator[None]:
-    """A background shell lets its children ignore them."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, before)
