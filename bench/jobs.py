@@ -40,6 +40,8 @@ from lakeflow_meta.backends.databricks_jobs import DatabricksJobs  # noqa: E402
 from lakeflow_meta.backends.databricks_permissions import DatabricksPermissions  # noqa: E402
 from lakeflow_meta.backends.databricks_queries import DatabricksQueries  # noqa: E402
 from lakeflow_meta.backends.deltars import DeltaRsStore  # noqa: E402
+from lakeflow_meta.backends.request_gate import RequestGate  # noqa: E402
+from lakeflow_meta.backends.workspace_calls import WorkspaceCalls  # noqa: E402
 from lakeflow_meta.control.declared import Declared, read_declared  # noqa: E402
 from lakeflow_meta.control.manager import MetadataManager  # noqa: E402
 from lakeflow_meta.control.tables import ControlTables  # noqa: E402
@@ -140,9 +142,14 @@ class Ours:
         self.store = DeltaRsStore(folder)
         self.manager = MetadataManager(str(TABLES.sources), store=self.store)
         client = WorkspaceClient(host=host, token=TOKEN)
-        self.jobs = DatabricksJobs(client, writes_per_second=writes_per_second)
-        self.queries = DatabricksQueries(client, writes_per_second=writes_per_second)
-        self.permissions = DatabricksPermissions(client, writes_per_second=writes_per_second)
+        gate = RequestGate()
+
+        def calls() -> WorkspaceCalls:
+            return WorkspaceCalls(client, gate, writes_per_second=writes_per_second)
+
+        self.jobs = DatabricksJobs(calls())
+        self.queries = DatabricksQueries(calls())
+        self.permissions = DatabricksPermissions(calls())
 
     def orchestrator(self) -> JobOrchestrator:
         return JobOrchestrator(

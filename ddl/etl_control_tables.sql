@@ -7,7 +7,7 @@ CREATE TABLE IF NOT EXISTS `main`.`lakeflow`.`etl_control_tables` (
   `created_timestamp` timestamp COMMENT 'when the row was first recorded',
   `updated_timestamp` timestamp COMMENT 'when the row last changed',
   `applied_fingerprint` string COMMENT 'fingerprint of the definition at the last clean sync',
-  `applied_version` bigint COMMENT 'Delta version of the table after the last clean sync'
+  `applied_version` bigint COMMENT 'mark of the table\'s state after the last clean sync'
 )
 USING delta
 COMMENT 'one row per declared Delta table'

@@ -14,7 +14,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 
-from lakeflow_meta import operations, plan_operations
+from lakeflow_meta import monitor_operations, operations, plan_operations
 from lakeflow_meta.app import App
 from lakeflow_meta.errors import RunFailedError
 from lakeflow_meta.jobs.outcomes import Outcome, raise_failures
@@ -295,7 +295,8 @@ class MetadataMonitor:
         **parts: Unpack[Parts],
     ) -> None:
         self.check_interval = check_interval_seconds
-        self._monitor = _app(control_table, parts).monitor(
+        self._monitor = monitor_operations.monitor_of(
+            _app(control_table, parts),
             volume_path,
             interval_seconds=check_interval_seconds,
             apply=auto_update_jobs,

@@ -7,7 +7,6 @@ win, then the configured target.
 from __future__ import annotations
 
 import os
-import threading
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -21,12 +20,11 @@ from lakeflow_meta.ports import (
     JobsApi,
     QueriesApi,
     SqlSession,
+    TableReader,
     utc_now,
 )
 from lakeflow_meta.progress import Progress, silent
-from lakeflow_meta.settings import (
-    Resolved,
-)
+from lakeflow_meta.settings import Resolved
 from lakeflow_meta.targets.databricks import DatabricksTarget, in_runtime
 from lakeflow_meta.targets.local import LocalTarget
 from lakeflow_meta.targets.target import Target
@@ -36,9 +34,7 @@ if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
     from lakeflow_meta.control.declared import Declared
-    from lakeflow_meta.control.file_intake import FileIntake
     from lakeflow_meta.control.manager import MetadataManager
-    from lakeflow_meta.control.monitor import MetadataMonitor
     from lakeflow_meta.control.tables import ControlTables
     from lakeflow_meta.ingest.ingestor import Ingestor
     from lakeflow_meta.jobs.deployer import Deployer
@@ -47,10 +43,6 @@ if TYPE_CHECKING:
     from lakeflow_meta.jobs.orchestrator import JobOrchestrator
     from lakeflow_meta.schema.engine import SchemaEngine
     from lakeflow_meta.scripts.runner import ScriptRunner
-
-
-HEARTBEAT = "monitor.json"
-"""What the monitor did last; below the home directory."""
 
 
 class App:
@@ -155,9 +147,8 @@ class App:
             self.settings.control_table, store=self.store, actor=self.actor, clock=self.clock
         )
 
-    @cached_property
     def actor(self) -> str:
-        """Who is named in history."""
+        """Who is named in history. On a workspace the first call asks it. Raises BackendError."""
         return self.settings.actor or self.target.user
 
     def declared(
@@ -170,9 +161,9 @@ class App:
         from lakeflow_meta.control.read_files import read_metadata
 
         texts = read_metadata(paths, self.target.metadata_folder, progress=self.progress)
-        return self._read(texts.yaml, texts.scripts, variables, check_files=check_files)
+        return self.declared_in(texts.yaml, texts.scripts, variables, check_files=check_files)
 
-    def _read(
+    def declared_in(
         self,
         yaml: Mapping[str, str],
         scripts: Mapping[str, str],
@@ -180,6 +171,7 @@ class App:
         *,
         check_files: bool = True,
     ) -> Declared:
+        """`declared` for texts by file name: of YAML, and of the scripts that it names."""
         from lakeflow_meta.control.declared import read_declared
 
         return read_declared(
@@ -188,69 +180,6 @@ class App:
             variables={**self.settings.variables, **variables},
             context=self.job_context,
             file_exists=self.target.has_file if check_files else lambda _path: True,
-        )
-
-    def monitor(
-        self,
-        volume: str | None,
-        *,
-        interval_seconds: float = 60.0,
-        settle_seconds: float = 2.0,
-        apply: bool = True,
-        prune: bool = False,
-        variables: Mapping[str, Any] | None = None,
-        stop: threading.Event | None = None,
-    ) -> MetadataMonitor:
-        """A monitor of the control tables and, with ``volume``, of a folder of metadata files."""
-        from lakeflow_meta.backends.heartbeat_file import HeartbeatFile
-        from lakeflow_meta.control.change_memory import ChangeMemory
-        from lakeflow_meta.control.monitor import MetadataMonitor
-
-        stop = stop or threading.Event()
-        intake = None
-        if volume is not None:
-            intake = self._intake(volume, variables or {}, prune, settle_seconds, stop)
-        return MetadataMonitor(
-            memory=ChangeMemory(self.store, self.tables, actor=self.actor),
-            detect=self.manager.changes,
-            apply=self.orchestrator.apply if apply else None,
-            intake=intake,
-            check_interval_seconds=interval_seconds,
-            clock=self.clock,
-            stop=stop,
-            heartbeat=HeartbeatFile(self.home / HEARTBEAT).write,
-        )
-
-    def _intake(
-        self,
-        volume: str,
-        variables: Mapping[str, Any],
-        prune: bool,
-        settle_seconds: float,
-        stop: threading.Event,
-    ) -> FileIntake:
-        from lakeflow_meta.control.file_intake import FileIntake
-        from lakeflow_meta.control.volume_watch import FolderWatch
-
-        folder = self.target.metadata_folder(volume)
-        watch = FolderWatch(
-            folder,
-            clock=self.clock,
-            pause=stop.wait,
-            settle_seconds=settle_seconds,
-            at_once=folder.at_once,
-            progress=self.progress,
-        )
-        return FileIntake(
-            volume,
-            watch,
-            store=self.store,
-            tables=self.tables,
-            read=lambda yaml, scripts: self._read(yaml, scripts, variables),
-            load=lambda declared, remove: self.manager.load(declared, prune=remove),
-            variables={**self.settings.variables, **variables},
-            prune=prune,
-            actor=self.actor,
         )
 
     # --- jobs
@@ -275,8 +204,14 @@ class App:
             name_template=self.settings.job_name_template,
             default_warehouse_id=self.settings.warehouse_id,
             require_warehouse=self.target.asks_for_warehouse,
-            applies_permissions=True,
         )
+
+    @property
+    def deployed_context(self) -> JobContext:
+        """The same with this package as it is deployed, where the platform has to have it."""
+        if self.target.runs_here:
+            return self.job_context
+        return self._with_package(self.job_context)
 
     @cached_property
     def orchestrator(self) -> JobOrchestrator:
@@ -364,14 +299,28 @@ class App:
     def schema_engine(self) -> SchemaEngine:
         """Makes Delta tables look as declared; reads them without Spark where it can."""
         from lakeflow_meta.schema.engine import SchemaEngine
+        from lakeflow_meta.schema.sync_memory import RecordedMemory
 
+        terms = self.target.sync_terms
         return SchemaEngine(
-            self.target.table_reader,
+            self.table_reader,
             self.sql_session,
+            capabilities=terms.capabilities,
+            memory=RecordedMemory(self.store, self.tables, self.actor),
             progress=self.progress,
             clock=self.clock,
             max_parallel=self.settings.max_parallel_tasks,
+            looks_ahead=terms.looks_ahead,
         )
+
+    @property
+    def table_reader(self) -> TableReader:
+        """What tables look like now: those of the given Spark session, else of the target."""
+        if self._spark is None or not self.target.runs_here:
+            return self.target.table_reader
+        from lakeflow_meta.backends.spark_tables import SparkTableReader
+
+        return SparkTableReader(self.sql_session())
 
     @cached_property
     def script_runner(self) -> ScriptRunner:

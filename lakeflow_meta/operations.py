@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -36,7 +36,11 @@ if TYPE_CHECKING:
 
 
 def export(app: App, form: str) -> str:
-    """The recorded state as metadata (``yaml``) or as an Asset Bundle (``bundle``)."""
+    """The recorded state as metadata (``yaml``) or as an Asset Bundle (``bundle``).
+
+    Raises SpecError for what cannot be exported; of a bundle these are also own tasks, on a
+    platform that has to have this package and has not.
+    """
     if form == "yaml":
         return app.manager.export()
     if form != "bundle":
@@ -46,7 +50,7 @@ def export(app: App, form: str) -> str:
     recorded = app.manager.recorded()
     if recorded.problems:
         raise SpecError(recorded.problems)
-    return export_bundle(recorded.modules.values(), context=app.job_context)
+    return export_bundle(recorded.modules.values(), context=app.deployed_context)
 
 
 def write_text(path: Path, text: str) -> None:
@@ -91,37 +95,117 @@ def restore(
 # --------------------------------------------------------------------------- tables
 
 
+@dataclass(frozen=True, slots=True)
+class TablesPlan:
+    """What `sync_tables` would do; ``problems`` are of rows that cannot be read."""
+
+    plan: SchemaPlan
+    problems: Sequence[Problem] = ()
+
+    @property
+    def has_changes(self) -> bool:
+        """Whether a sync would run statements."""
+        return self.plan.has_changes
+
+    @property
+    def has_rejections(self) -> bool:
+        """Whether a sync would fail for at least one table."""
+        return bool(self.problems) or self.plan.has_rejections
+
+    def to_dict(self) -> dict[str, Any]:
+        """The JSON result of ``tables plan``."""
+        return {**self.plan.to_dict(), "problems": [asdict(p) for p in self.problems]}
+
+    def text(self) -> str:
+        """The plan as a diff, then what is wrong with rows."""
+        return "\n".join([self.plan.text(), *_problem_lines(self.problems)])
+
+
+@dataclass(frozen=True, slots=True)
+class TablesSync:
+    """What a sync did; ``problems`` are of rows that could not be read."""
+
+    report: SyncReport
+    problems: Sequence[Problem] = ()
+
+    def to_dict(self) -> dict[str, Any]:
+        """The JSON result of ``tables sync``."""
+        return {**self.report.to_dict(), "problems": [asdict(p) for p in self.problems]}
+
+    def text(self) -> str:
+        """What was done, then what is wrong with rows."""
+        return "\n".join([self.report.text(), *_problem_lines(self.problems)])
+
+    def raise_failures(self) -> None:
+        """Raise SyncFailedError, which carries this, when a table failed or cannot be read."""
+        failures = [f"{outcome.name}: {outcome.error}" for outcome in self.report.failures]
+        failures += map(str, self.problems)
+        if failures:
+            raise SyncFailedError(_titled(failures), self)
+
+
+def _problem_lines(problems: Sequence[Problem]) -> list[str]:
+    return [f"✗ {problem}" for problem in problems]
+
+
+def plan_tables(app: App, names: Sequence[str] | None, module: str | None) -> TablesPlan:
+    """What `sync_tables` would do. Raises as it does."""
+    tables, problems = _chosen_registry(app, names, module)
+    return TablesPlan(app.schema_engine.plan(tables), problems)
+
+
+def sync_tables(app: App, names: Sequence[str] | None, module: str | None) -> TablesSync:
+    """Make the declared tables; failures, and rows that cannot be read, are in the result.
+
+    Raises SpecError for named tables whose rows cannot be read, and for tables that do not fit
+    together, ConfigError for names that nobody declared.
+    """
+    tables, problems = _chosen_registry(app, names, module)
+    try:
+        return TablesSync(app.schema_engine.sync(tables), problems)
+    except SyncFailedError as error:
+        return TablesSync(error.report, problems)
+
+
+def _chosen_registry(
+    app: App, names: Sequence[str] | None, module: str | None
+) -> tuple[Registry, Sequence[Problem]]:
+    tables, problems = registry_of(app, names, module)
+    if problems and names is not None:
+        raise SpecError(problems)
+    return tables, problems
+
+
 def registry_of(
     app: App, names: Sequence[str] | None, module: str | None = None
 ) -> tuple[Registry, list[Problem]]:
-    """Declared, active tables: all, the named ones, or a module's; and rows that are wrong."""
+    """Declared, active tables: all, the named ones, or a module's; and what is wrong with others.
+
+    A table whose row cannot be read is not among them: as the parent of a foreign key it is one
+    that nobody declared, and looked up where it lives. Raises ConfigError.
+    """
     from lakeflow_meta.schema.recorded_tables import read_tables
     from lakeflow_meta.schema.registry import Registry
 
-    rows = _table_rows(app, names, module)
+    rows = _table_rows(app)
+    chosen = _chosen_keys(rows, names, module)
     tables, problems = read_tables(rows, str(app.tables.of(TABLES)))
-    return Registry(tables), problems
-
-
-def _table_rows(app: App, names: Sequence[str] | None, module: str | None) -> list[Row]:
-    rows = {
-        row["table_name"]: row
-        for row in rows_of(app, TABLES)
-        if row["is_active"] is not False and module in (None, row["module_name"])
-    }
-    for name in names or ():
-        if name not in rows:
-            raise ConfigError(f"no table {name!r} is declared; {did_you_mean(name, rows)}")
-    return [rows[name] for name in (sorted(rows) if names is None else names)]
+    wanted = [table.full_name for table in tables if table.full_name.key in chosen]
+    bad = [problem for key in problems if key in chosen for problem in problems[key]]
+    return Registry(tables).subset(wanted), sorted(bad)
 
 
 def declared_tables(app: App, names: Sequence[str] | None) -> dict[str, dict[str, Any]]:
     """Definitions of the active declared tables by full name. Raises ConfigError, SpecError."""
-    from lakeflow_meta.schema.recorded_tables import read_definition
+    from lakeflow_meta.schema.recorded_tables import read_definition, table_key
 
     found: dict[str, dict[str, Any]] = {}
     problems = []
-    for row in _table_rows(app, names, None):
+    rows = _table_rows(app)
+    chosen = _chosen_keys(rows, names, None)
+    for row in rows:
+        if table_key(row["table_name"]) not in chosen:
+            continue
         definition = read_definition(row, str(app.tables.of(TABLES)))
         if isinstance(definition, Problem):
             problems.append(definition)
@@ -132,25 +216,27 @@ def declared_tables(app: App, names: Sequence[str] | None) -> dict[str, dict[str
     return found
 
 
-def _sound_registry(app: App, names: Sequence[str] | None, module: str | None) -> Registry:
-    registry, problems = registry_of(app, names, module)
-    if problems:
-        raise SpecError(problems)
-    return registry
+def _table_rows(app: App) -> list[Row]:
+    rows = [row for row in rows_of(app, TABLES) if row["is_active"] is not False]
+    return sorted(rows, key=lambda row: str(row["table_name"]))
 
 
-def plan_tables(app: App, names: Sequence[str] | None, module: str | None) -> SchemaPlan:
-    """What `sync_tables` would do. Raises SpecError for rows that cannot be read."""
-    return app.schema_engine.plan(_sound_registry(app, names, module))
+def _chosen_keys(
+    rows: Sequence[Row], names: Sequence[str] | None, module: str | None
+) -> frozenset[str]:
+    """Of all rows, of a module's, or of the named tables. Raises ConfigError."""
+    from lakeflow_meta.schema.recorded_tables import table_key
 
-
-def sync_tables(app: App, names: Sequence[str] | None, module: str | None) -> SyncReport:
-    """Make the declared tables; failures are in the report. Raises SpecError as `plan_tables`."""
-    try:
-        return app.schema_engine.sync(_sound_registry(app, names, module))
-    except SyncFailedError as error:
-        report: SyncReport = error.report
-        return report
+    known = {
+        table_key(row["table_name"]): str(row["table_name"])
+        for row in rows
+        if module in (None, row["module_name"])
+    }
+    for name in names or ():
+        if table_key(name) not in known:
+            hint = did_you_mean(name, known.values())
+            raise ConfigError(f"no table {name!r} is declared; {hint}")
+    return frozenset(known if names is None else map(table_key, names))
 
 
 # --------------------------------------------------------------------------- ingest

@@ -8,6 +8,7 @@ https://docs.databricks.com/volumes/paths
 
 from __future__ import annotations
 
+import posixpath
 import re
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -17,6 +18,9 @@ from lakeflow_meta.errors import ConfigError
 VOLUMES = "/Volumes"
 
 _SCHEME = re.compile(r"([a-zA-Z][a-zA-Z0-9+.-]+):/")
+_STORAGE = re.compile(
+    r"(?P<scheme>[a-zA-Z][\w+.-]*):(?://(?P<host>[^/]*))?(?P<path>/.*|)", re.DOTALL
+)
 _DEPTH = 3  # catalog, schema, volume
 
 
@@ -73,13 +77,27 @@ def is_in_volumes(known: str) -> bool:
     return known.startswith(VOLUMES + "/")
 
 
-def path_of_location(location: str) -> Path | None:
-    """Where a table lies, from Spark's word for it; None where that is not on this machine.
+def place_of(location: str) -> str:
+    """The one text for where a table lies: two locations are one place if these are equal.
 
-    Hadoop writes a path with its scheme and escapes nothing: ``file:/a b``.
+    ``/data/x``, ``file:/data/x`` and ``file:///data/x/`` are ``/data/x``; of other storage the
+    scheme and the host are in lower case, without a slash at the end. Hadoop escapes nothing in a
+    path, so nothing is unescaped: ``file:/a b``.
     """
-    text = location.removeprefix("file:")
-    return Path("/" + text.lstrip("/")) if text.startswith("/") else None
+    text = location.strip().removeprefix("file:")
+    if text.startswith("/"):
+        return posixpath.normpath("/" + text.lstrip("/"))
+    if found := _STORAGE.fullmatch(text):
+        host = f"//{found['host']}" if found["host"] else ""
+        path = posixpath.normpath("/" + found["path"].lstrip("/")).rstrip("/")
+        return f"{found['scheme']}:{host}".lower() + path
+    return text
+
+
+def path_of_location(location: str) -> Path | None:
+    """Where a table lies, from Spark's word for it; None where that is not on this machine."""
+    place = place_of(location)
+    return Path(place) if place.startswith("/") else None
 
 
 def _without_scheme(written: str) -> str:

@@ -44,7 +44,7 @@ class Plan:
 
     def _waits(self, table: TablePlan) -> bool:
         """Whether only its schema is missing, and scripts that may create it have yet to run."""
-        from lakeflow_meta.schema.validate import Rule
+        from lakeflow_meta.schema.verdict import Rule
 
         rules = {rejection.rule for rejection in table.rejections}
         return self.scripts.has_changes and rules == {Rule.SCHEMA_MISSING}

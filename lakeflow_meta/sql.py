@@ -1,7 +1,7 @@
 """The one home of SQL text: identifiers, literals and every statement that is built, not bound.
 
 Values travel as bound parameters or as rows wherever the platform takes them; what is left (DDL,
-comments, properties) is written here, quoted by `ident` and `literal` and by nothing else.
+comments, properties) is written here and in `sql_tables`, quoted by `ident` and `literal` alone.
 """
 
 from __future__ import annotations
@@ -11,13 +11,10 @@ import re
 from collections.abc import Iterable, Mapping
 from datetime import UTC, date, datetime
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any, assert_never
+from typing import Any, assert_never
 
 from lakeflow_meta.names import TableName
 from lakeflow_meta.sql_tokens import Kind, Token, tokens
-
-if TYPE_CHECKING:
-    from lakeflow_meta.schema.table import Column, DeltaTable
 
 Scalar = str | bool | int | float | Decimal | date | datetime | None
 
@@ -76,6 +73,27 @@ def literal(value: Scalar) -> str:  # noqa: C901 (a flat match over a closed uni
 
 def _escaped(text: str) -> str:
     return text.replace("\\", "\\\\").replace("'", "\\'").replace("$", "\\u0024")
+
+
+_ESCAPE = re.compile(r"\\(U[0-9a-fA-F]{8}|u[0-9a-fA-F]{4}|[0-3][0-7]{2}|.)", re.DOTALL)
+_CONTROLS = {"0": "\0", "b": "\b", "n": "\n", "r": "\r", "t": "\t", "Z": "\x1a"}
+
+
+def text_of_literal(quoted: str) -> str:
+    """The text that a quoted literal of Spark SQL stands for.
+
+    https://spark.apache.org/docs/latest/sql-ref-literals.html#string-literal
+    """
+    return _ESCAPE.sub(_unescaped, quoted[1:-1])
+
+
+def _unescaped(match: re.Match[str]) -> str:
+    escaped = match[1]
+    if len(escaped) == 3:
+        return chr(int(escaped, 8))
+    if len(escaped) > 1:
+        return chr(int(escaped[1:], 16))
+    return match[0] if escaped in "%_" else _CONTROLS.get(escaped, escaped)
 
 
 # --- scripts ------------------------------------------------------------------------------------
@@ -212,121 +230,6 @@ def datafusion_differs(columns: Iterable[str], left: str, right: str) -> str:
         for c in columns
     ]
     return " OR ".join(parts) if parts else "FALSE"
-
-
-# --- DDL of tables: Spark SQL, as open-source Delta and Databricks both read it ------------------
-
-
-def create_table(table: DeltaTable, *, if_absent: bool = False) -> str:
-    """Create a Delta table as declared, without its keys and checks.
-
-    A plain CREATE by default: somebody else's table of that name must not look like ours.
-    https://docs.databricks.com/sql/language-manual/sql-ref-syntax-ddl-create-table-using.html
-
-    Delta 4.4 cuts CLUSTER BY out of the text at an offset that is one too small for each character
-    beyond U+FFFF before it, and so writes a damaged table (measured). Literals escape such
-    characters; where a name holds one, CLUSTER BY is left out (`clusters_late`).
-    """
-    columns = ",\n  ".join(column_definition(column) for column in table.columns)
-    create = "CREATE TABLE IF NOT EXISTS" if if_absent else "CREATE TABLE"
-    lines = [f"{create} {qualified(table.full_name)} (\n  {columns}\n)", "USING delta"]
-    if table.comment:
-        lines.append(f"COMMENT {_ddl_text(table.comment)}")
-    if table.properties:
-        lines.append(f"TBLPROPERTIES ({_assignments(table.properties)})")
-    if table.partitioned_by:
-        lines.append(f"PARTITIONED BY ({idents(table.partitioned_by)})")
-    if table.clustered_by and not clusters_late(table):
-        lines.append(f"CLUSTER BY ({idents(table.clustered_by)})")
-    return "\n".join(lines)
-
-
-_BEYOND_16_BITS = re.compile("[\U00010000-\U0010ffff]")
-
-
-def clusters_late(table: DeltaTable) -> bool:
-    """Whether the clustering of a new table has to be set by a second statement."""
-    names = [str(table.full_name), *(f"{c.name} {c.data_type}" for c in table.columns)]
-    return bool(table.clustered_by) and any(map(_BEYOND_16_BITS.search, names))
-
-
-def _ddl_text(value: str) -> str:
-    """A text literal without characters beyond U+FFFF; Spark reads ``\\UXXXXXXXX`` back."""
-    return _BEYOND_16_BITS.sub(lambda match: f"\\U{ord(match[0]):08X}", literal(value))
-
-
-def column_definition(column: Column) -> str:
-    """One column of a CREATE TABLE or ADD COLUMNS."""
-    parts = [ident(column.name), str(column.data_type)]
-    if not column.nullable:
-        parts.append("NOT NULL")
-    if column.comment:
-        parts.append(f"COMMENT {_ddl_text(column.comment)}")
-    return " ".join(parts)
-
-
-def add_columns(table: TableName, columns: Iterable[tuple[Column, str | None]]) -> str:
-    """Add columns, each after the named one: None puts it first, "" puts it last."""
-    parts = [column_definition(column) + _position(after) for column, after in columns]
-    return f"ALTER TABLE {qualified(table)} ADD COLUMNS ({', '.join(parts)})"
-
-
-def _position(after: str | None) -> str:
-    if after is None:
-        return " FIRST"
-    return f" AFTER {ident(after)}" if after else ""
-
-
-def comment_columns(table: TableName, comments: Mapping[str, str]) -> str:
-    """Set comments of columns; an empty comment clears."""
-    parts = [f"{ident(name)} COMMENT {_ddl_text(text)}" for name, text in comments.items()]
-    return f"ALTER TABLE {qualified(table)} ALTER COLUMN {', '.join(parts)}"
-
-
-def comment_table(table: TableName, comment: str) -> str:
-    """Set the comment of a table; an empty comment clears."""
-    return f"COMMENT ON TABLE {qualified(table)} IS {_ddl_text(comment)}"
-
-
-def set_properties(table: TableName, properties: Mapping[str, str]) -> str:
-    """Set table properties."""
-    return f"ALTER TABLE {qualified(table)} SET TBLPROPERTIES ({_assignments(properties)})"
-
-
-def cluster_by(table: TableName, columns: Iterable[str]) -> str:
-    """Set the clustering columns; data is rewritten by later OPTIMIZE runs, not now."""
-    return f"ALTER TABLE {qualified(table)} CLUSTER BY ({idents(columns)})"
-
-
-def add_check(table: TableName, name: str, expression: str) -> str:
-    """Add a CHECK constraint; refused by Delta where existing rows break it."""
-    constraint = f"ADD CONSTRAINT {ident(name)} CHECK ({expression})"
-    return f"ALTER TABLE {qualified(table)} {constraint}"
-
-
-def add_primary_key(table: TableName, name: str, columns: Iterable[str]) -> str:
-    """Add a primary key; Unity Catalog keeps it and does not enforce it."""
-    constraint = f"ADD CONSTRAINT {ident(name)} PRIMARY KEY ({idents(columns)})"
-    return f"ALTER TABLE {qualified(table)} {constraint}"
-
-
-def add_foreign_key(
-    table: TableName,
-    name: str,
-    columns: Iterable[str],
-    parent: TableName,
-    referenced: Iterable[str],
-) -> str:
-    """Add a foreign key; Unity Catalog keeps it and does not enforce it."""
-    constraint = f"ADD CONSTRAINT {ident(name)} FOREIGN KEY ({idents(columns)})"
-    target = f"REFERENCES {qualified(parent)} ({idents(referenced)})"
-    return f"ALTER TABLE {qualified(table)} {constraint} {target}"
-
-
-def _assignments(properties: Mapping[str, str]) -> str:
-    return ", ".join(
-        f"{_ddl_text(key)} = {_ddl_text(value)}" for key, value in sorted(properties.items())
-    )
 
 
 # --- privileges of Unity Catalog ------------------------------------------------------------------

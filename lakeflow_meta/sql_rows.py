@@ -313,6 +313,7 @@ class Merge:
     touch: Sequence[str]
     scope: Mapping[str, Any] | None
     fence: str | None
+    insert: bool
     mark: str
 
     @property
@@ -349,8 +350,12 @@ class Merge:
             f"{join} JOIN (SELECT *, TRUE AS {_RECORDED} FROM {qualified(self.table)}) AS t\n"
             f"ON {_same(self.keys, 't', 'o')}\n"
             f"WHERE CASE WHEN o.{_OFFERED} IS NULL THEN {self._in_scope}"
-            f" ELSE t.{_RECORDED} IS NULL OR {self._wins('t', 'o')} END"
+            f" ELSE {self._is_new} OR {self._wins('t', 'o')} END"
         )
+
+    @property
+    def _is_new(self) -> str:
+        return f"t.{_RECORDED} IS NULL" if self.insert else "FALSE"
 
     @property
     def _in_scope(self) -> str:
@@ -386,6 +391,8 @@ class Merge:
             pairs = ", ".join(f"t.{ident(c)} = s.{ident(c)}" for c in self._written)
             wins = self._wins("t", "s")
             yield f"WHEN MATCHED AND NOT s.{_GONE} AND ({wins}) THEN UPDATE SET {pairs}"
+        if not self.insert:
+            return
         values = ", ".join(_of("s", c) for c in self.offer.types)
         yield (
             f"WHEN NOT MATCHED AND NOT s.{_GONE}"

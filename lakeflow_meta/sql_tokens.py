@@ -97,6 +97,23 @@ def tokens(text: str) -> Iterator[Token]:
         position = end
 
 
+def names_in_query(text: str) -> frozenset[tuple[str, str, str]]:
+    """Every ``a.b.c`` in a text: three-level names, and what looks like one."""
+    found = set()
+    parts: list[str] = []
+    dotted = False
+    for token in [*tokens(text), Token(Kind.SYMBOL, "", len(text))]:
+        is_name = token.kind in (Kind.WORD, Kind.QUOTED)
+        if is_name and (dotted or not parts):
+            parts.append(token.name)
+        elif token.text != "." or not parts:
+            if len(parts) >= 3:
+                found.add((parts[0], parts[1], parts[2]))
+            parts = [token.name] if is_name else []
+        dotted = token.text == "."
+    return frozenset(found)
+
+
 def parameter_names(text: str) -> frozenset[str]:
     """The names that stand as ``:name`` markers, where Spark binds a parameter.
 

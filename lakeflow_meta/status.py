@@ -123,8 +123,8 @@ def status(app: App) -> Status:
 
 def monitor_status(app: App) -> MonitorStatus | None:
     """What the heartbeat file of this home tells."""
-    from lakeflow_meta.app import HEARTBEAT
     from lakeflow_meta.backends.heartbeat_file import HeartbeatFile, monitor_state
+    from lakeflow_meta.monitor_operations import HEARTBEAT
 
     beat = HeartbeatFile(app.home / HEARTBEAT).read()
     if beat is None:

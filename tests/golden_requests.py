@@ -23,6 +23,7 @@ from databricks.sdk import WorkspaceClient
 from lakeflow_meta.backends.databricks_jobs import DatabricksJobs
 from lakeflow_meta.backends.databricks_permissions import DatabricksPermissions
 from lakeflow_meta.backends.databricks_queries import DatabricksQueries
+from lakeflow_meta.backends.workspace_calls import WorkspaceCalls
 from lakeflow_meta.control.declared import read_declared
 from lakeflow_meta.control.manager import MetadataManager
 from lakeflow_meta.control.rows import Module
@@ -49,7 +50,6 @@ CONTEXT = PACKAGE.in_context(
         str(TABLES.sources),
         default_warehouse_id="wh-default",
         require_warehouse=True,
-        applies_permissions=True,
     )
 )
 FAST = {"reads_per_second": 10_000.0, "writes_per_second": 10_000.0}
@@ -66,8 +66,9 @@ class Bureau:
     def __post_init__(self) -> None:
         self.store = FakeStore(self.clock)
         client = WorkspaceClient(host=self.workspace.host, token=TOKEN)
-        self.jobs = DatabricksJobs(client, **FAST)
-        self._others = DatabricksQueries(client, **FAST), DatabricksPermissions(client, **FAST)
+        calls = WorkspaceCalls(client, **FAST)
+        self.jobs = DatabricksJobs(calls)
+        self._others = DatabricksQueries(calls), DatabricksPermissions(calls)
 
     def load(self, text: str) -> None:
         """Record what the text declares, and nothing else."""

@@ -12,21 +12,16 @@ from __future__ import annotations
 
 import json
 import logging
-import time
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from lakeflow_meta.backends.databricks_runs import job_run
 from lakeflow_meta.backends.databricks_settings import unknown_fields, wrong_values
-from lakeflow_meta.backends.request_gate import Monotonic
 from lakeflow_meta.backends.workspace_calls import Json, WorkspaceCalls
 from lakeflow_meta.errors import BackendError, NotFoundError
 from lakeflow_meta.findings import Finding, path_text
-from lakeflow_meta.ports import OUTCOME_UNKNOWN, JobRun, LiveJob, Sleep
-
-if TYPE_CHECKING:
-    from databricks.sdk import WorkspaceClient
+from lakeflow_meta.ports import OUTCOME_UNKNOWN, JobRun, LiveJob
 
 logger = logging.getLogger(__name__)
 
@@ -43,35 +38,12 @@ _DAY = 86_400.0
 class DatabricksJobs:
     """A `ports.JobsApi`. Safe to call from several threads.
 
-    Rates are for all threads together, and below the limits that the documentation gives for a
-    workspace (https://docs.databricks.com/resources/limits). ``follow_seconds`` is how long
-    `follow_run` waits at most.
+    ``follow_seconds`` is how long `follow_run` waits at most.
     """
 
-    def __init__(
-        self,
-        client: WorkspaceClient,
-        *,
-        reads_per_second: float = 50.0,
-        writes_per_second: float = 20.0,
-        patience_seconds: float = 300.0,
-        creation_patience_seconds: float = 20.0,
-        follow_seconds: float = 7 * _DAY,
-        sleep: Sleep = time.sleep,
-        monotonic: Monotonic = time.monotonic,
-    ) -> None:
-        self._calls = WorkspaceCalls(
-            client,
-            reads_per_second=reads_per_second,
-            writes_per_second=writes_per_second,
-            patience_seconds=patience_seconds,
-            creation_patience_seconds=creation_patience_seconds,
-            sleep=sleep,
-            monotonic=monotonic,
-        )
+    def __init__(self, calls: WorkspaceCalls, *, follow_seconds: float = 7 * _DAY) -> None:
+        self._calls = calls
         self._follow_seconds = follow_seconds
-        self._sleep = sleep
-        self._monotonic = monotonic
 
     # --- jobs
 
@@ -140,13 +112,14 @@ class DatabricksJobs:
 
     def follow_run(self, run_id: int) -> JobRun:
         """See `JobsApi.follow_run`. Looks less often the longer it takes."""
-        until = self._monotonic() + self._follow_seconds
+        gate = self._calls.gate
+        until = gate.monotonic() + self._follow_seconds
         pause = _FIRST_LOOK
         while not (run := self.get_run(run_id)).state.ended:
-            if self._monotonic() >= until:
+            if gate.monotonic() >= until:
                 message = f"run {run_id} goes on; we waited {self._follow_seconds:.0f} seconds"
                 raise BackendError(message, code="STILL_RUNNING", transient=True)
-            self._sleep(pause)
+            gate.sleep(pause)
             pause = min(pause * 1.5, _SLOWEST_LOOK)
         return run
 

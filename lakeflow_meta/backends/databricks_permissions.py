@@ -8,44 +8,19 @@ workspace.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from lakeflow_meta.backends.request_gate import Monotonic
 from lakeflow_meta.backends.workspace_calls import WorkspaceCalls
-from lakeflow_meta.ports import Sleep
-
-if TYPE_CHECKING:
-    from databricks.sdk import WorkspaceClient
 
 PRINCIPALS = ("user_name", "group_name", "service_principal_name")
 
 
 class DatabricksPermissions:
-    """A `ports.PermissionsApi`. Safe to call from several threads.
+    """A `ports.PermissionsApi`. Safe to call from several threads."""
 
-    Rates are for all threads together, ``patience_seconds`` is how long one call is repeated.
-    """
-
-    def __init__(
-        self,
-        client: WorkspaceClient,
-        *,
-        reads_per_second: float = 50.0,
-        writes_per_second: float = 20.0,
-        patience_seconds: float = 300.0,
-        sleep: Sleep = time.sleep,
-        monotonic: Monotonic = time.monotonic,
-    ) -> None:
-        self._calls = WorkspaceCalls(
-            client,
-            reads_per_second=reads_per_second,
-            writes_per_second=writes_per_second,
-            patience_seconds=patience_seconds,
-            sleep=sleep,
-            monotonic=monotonic,
-        )
+    def __init__(self, calls: WorkspaceCalls) -> None:
+        self._calls = calls
 
     def get(self, job_id: int) -> list[dict[str, str]]:
         """See `PermissionsApi.get`."""

@@ -8,17 +8,12 @@ switched off, so that a query can be found again by its name.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from lakeflow_meta.backends.request_gate import Monotonic
 from lakeflow_meta.backends.workspace_calls import Json, WorkspaceCalls
 from lakeflow_meta.errors import BackendError, NotFoundError
-from lakeflow_meta.ports import OUTCOME_UNKNOWN, SavedQuery, Sleep
-
-if TYPE_CHECKING:
-    from databricks.sdk import WorkspaceClient
+from lakeflow_meta.ports import OUTCOME_UNKNOWN, SavedQuery
 
 _QUERIES = "/api/2.0/sql/queries"
 _A_PAGE = 100
@@ -27,40 +22,18 @@ _A_PAGE = 100
 class DatabricksQueries:
     """A `ports.QueriesApi`. Safe to call from several threads.
 
-    ``parent_path`` is the workspace folder of new queries; without it, the caller's home. Lists
-    are read one page after the other: the documentation forbids ten of them at once.
+    New queries are made in the caller's home. Lists are read one page after the other: the
+    documentation forbids ten of them at once.
     """
 
-    def __init__(
-        self,
-        client: WorkspaceClient,
-        *,
-        parent_path: str | None = None,
-        reads_per_second: float = 20.0,
-        writes_per_second: float = 10.0,
-        patience_seconds: float = 300.0,
-        creation_patience_seconds: float = 20.0,
-        sleep: Sleep = time.sleep,
-        monotonic: Monotonic = time.monotonic,
-    ) -> None:
-        self._calls = WorkspaceCalls(
-            client,
-            reads_per_second=reads_per_second,
-            writes_per_second=writes_per_second,
-            patience_seconds=patience_seconds,
-            creation_patience_seconds=creation_patience_seconds,
-            sleep=sleep,
-            monotonic=monotonic,
-        )
-        self._parent_path = parent_path
+    def __init__(self, calls: WorkspaceCalls) -> None:
+        self._calls = calls
 
     def create_query(self, display_name: str, query_text: str, warehouse_id: str = "") -> str:
         """See `QueriesApi.create_query`."""
         query = {"display_name": display_name, "query_text": query_text}
         if warehouse_id:
             query["warehouse_id"] = warehouse_id
-        if self._parent_path is not None:
-            query["parent_path"] = self._parent_path
         body = {"query": query, "auto_resolve_display_name": False}
         answer = self._calls.create(_QUERIES, body)
         if not answer.get("id"):

@@ -193,6 +193,7 @@ class DeltaRsStore:
         touch: Sequence[str] = (),
         scope: Mapping[str, Any] | None = None,
         fence: str | None = None,
+        insert: bool = True,
         note: Mapping[str, str] | None = None,
     ) -> MergeResult:
         """Insert, update and remove in one transaction; see `ControlStore.merge`."""
@@ -218,7 +219,7 @@ class DeltaRsStore:
                 merger = merger.when_matched_update(
                     _assignments(written), predicate=_update_condition(compared, fence)
                 )
-            if rows:
+            if rows and insert:
                 merger = merger.when_not_matched_insert(_assignments(named))
             if scope is not None:
                 merger = merger.when_not_matched_by_source_delete(datafusion_where(scope, "t"))

@@ -10,8 +10,6 @@ from lakeflow_meta.backends.local_folder import LocalFolder
 from lakeflow_meta.paths import VOLUMES, PathMap
 
 if TYPE_CHECKING:
-    from databricks.sdk import WorkspaceClient
-
     from lakeflow_meta.ports import MetadataFolder
 
 _MOUNT_AT_ONCE = 16
@@ -19,23 +17,21 @@ _MOUNT_AT_ONCE = 16
 
 
 def open_folder(
-    path: str, paths: PathMap, workspace: Callable[[], WorkspaceClient] | None = None
+    path: str, paths: PathMap, by_api: Callable[[str], MetadataFolder] | None = None
 ) -> MetadataFolder:
     """The folder, or single file, at a path as people wrote it. Nothing is read yet.
 
-    ``workspace`` is for paths of volumes that are not on this machine; None where they are, in the
+    ``by_api`` opens paths of volumes that are not on this machine; None where they are, in the
     home of an embedded workspace (``paths`` says where) or mounted in a Databricks runtime.
     Raises ConfigError for a path that is of no volume, or leaves it.
     """
     if not is_volume_path(path):
         return LocalFolder(Path(path))
     known = paths.known_as(path)
-    if workspace is None:
+    if by_api is None:
         at_once = _MOUNT_AT_ONCE if paths.volumes is None else 1
         return LocalFolder(Path(paths.physical(known)), at_once=at_once)
-    from lakeflow_meta.backends.workspace_files import WorkspaceFolder
-
-    return WorkspaceFolder(workspace(), known)
+    return by_api(known)
 
 
 def is_volume_path(path: str) -> bool:

@@ -1,10 +1,10 @@
-"""How fast calls go out: so many a second for all threads together, none while told to wait."""
+"""How fast calls go out: each lane so many a second for all threads, none while told to wait."""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping
-from enum import StrEnum
+import time
+from collections.abc import Callable
 
 from lakeflow_meta.ports import Sleep
 
@@ -12,49 +12,60 @@ Monotonic = Callable[[], float]
 """Seconds that only grow."""
 
 
-class Lane(StrEnum):
-    """Calls that are counted together: platforms allow far more reads than writes."""
-
-    READ = "read"
-    WRITE = "write"
-
-
 class RequestGate:
-    """Spaces calls evenly. A wait that the platform asks of one caller holds for every caller."""
+    """The way to one workspace. A wait that it asks of one caller holds every lane.
 
-    def __init__(
-        self, per_second: Mapping[Lane, float], *, sleep: Sleep, monotonic: Monotonic
-    ) -> None:
-        if any(rate <= 0 for rate in per_second.values()):
-            raise ValueError("a rate is more than 0 calls a second")
-        self._apart = {lane: 1.0 / rate for lane, rate in per_second.items()}
-        self._sleep = sleep
-        self._monotonic = monotonic
+    ``sleep`` and ``monotonic`` are the time of all who call through it.
+    """
+
+    def __init__(self, *, sleep: Sleep = time.sleep, monotonic: Monotonic = time.monotonic) -> None:
+        self.sleep = sleep
+        self.monotonic = monotonic
         self._lock = threading.Lock()
-        self._free_at = dict.fromkeys(per_second, 0.0)
         self._held_until = 0.0
+
+    def lane(self, per_second: float) -> Lane:
+        """A new lane, for calls that the platform counts together. Raises ValueError."""
+        return Lane(self, per_second)
 
     def hold(self, seconds: float) -> None:
         """Let nobody through for so long."""
         with self._lock:
-            self._held_until = max(self._held_until, self._monotonic() + seconds)
+            self._held_until = max(self._held_until, self.monotonic() + seconds)
 
-    def enter(self, lane: Lane, until: float) -> bool:
+    @property
+    def held_until(self) -> float:
+        """Nobody goes through before; on the clock of ``monotonic``."""
+        with self._lock:
+            return self._held_until
+
+
+class Lane:
+    """Spaces its calls evenly."""
+
+    def __init__(self, gate: RequestGate, per_second: float) -> None:
+        if per_second <= 0:
+            raise ValueError("a rate is more than 0 calls a second")
+        self._gate = gate
+        self._apart = 1.0 / per_second
+        self._lock = threading.Lock()
+        self._free_at = 0.0
+
+    def enter(self, until: float) -> bool:
         """Wait for one's turn. False, at once, when that would be later than ``until``."""
         while True:
-            turn = self._next_turn(lane, until)
+            turn = self._next_turn(until)
             if turn is None:
                 return False
-            if (pause := turn - self._monotonic()) > 0:
-                self._sleep(pause)
-            with self._lock:
-                if turn >= self._held_until:
-                    return True
+            if (pause := turn - self._gate.monotonic()) > 0:
+                self._gate.sleep(pause)
+            if turn >= self._gate.held_until:
+                return True
 
-    def _next_turn(self, lane: Lane, until: float) -> float | None:
+    def _next_turn(self, until: float) -> float | None:
         with self._lock:
-            turn = max(self._monotonic(), self._free_at[lane], self._held_until)
+            turn = max(self._gate.monotonic(), self._free_at, self._gate.held_until)
             if turn > until:
                 return None
-            self._free_at[lane] = turn + self._apart[lane]
+            self._free_at = turn + self._apart
             return turn

@@ -34,7 +34,6 @@ from lakeflow_meta.control.tables import TableLayout
 from lakeflow_meta.errors import BackendError, ConflictError, NotFoundError
 from lakeflow_meta.names import TableName
 from lakeflow_meta.ports import Commit, MergeResult, Row, Sleep
-from lakeflow_meta.sql import add_columns, create_table
 from lakeflow_meta.sql_queries import change_rows, select_query
 from lakeflow_meta.sql_rows import (
     Bound,
@@ -47,6 +46,7 @@ from lakeflow_meta.sql_rows import (
     select_rows,
     shape_of,
 )
+from lakeflow_meta.sql_tables import add_columns, create_table
 
 if TYPE_CHECKING:
     from lakeflow_meta.control.sql.checked_query import CheckedQuery
@@ -118,7 +118,7 @@ class SqlStore:
         if not missing:
             return False
         columns = [c for c in control_table(table, layout).columns if c.name in missing]
-        added = Bound(add_columns(table, [(column, "") for column in columns]))
+        added = Bound(add_columns(table, [((column.name,), column, "") for column in columns]))
         try:
             self._change(table, added, {})
         except BackendError:
@@ -223,6 +223,7 @@ class SqlStore:
         touch: Sequence[str] = (),
         scope: Mapping[str, Any] | None = None,
         fence: str | None = None,
+        insert: bool = True,
         note: Mapping[str, str] | None = None,
     ) -> MergeResult:
         """Insert, update and remove in one transaction; see `ControlStore.merge`."""
@@ -241,6 +242,7 @@ class SqlStore:
             touch,
             scope,
             fence,
+            insert,
             mark=secrets.token_hex(8),
         )
         counts = self._change(table, merge.bound, note or {}).to_pylist()[0]

@@ -9,7 +9,6 @@ fields which the installed SDK does not know pass unchanged.
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import Enum, auto
@@ -30,9 +29,9 @@ from databricks.sdk.errors import (
 from urllib3.exceptions import NewConnectionError
 
 from lakeflow_meta.backends.one_attempt import OneAttempt
-from lakeflow_meta.backends.request_gate import Lane, Monotonic, RequestGate
+from lakeflow_meta.backends.request_gate import RequestGate
 from lakeflow_meta.errors import BackendError, ConflictError, NotFoundError
-from lakeflow_meta.ports import NOT_TAKEN, OUTCOME_UNKNOWN, Sleep
+from lakeflow_meta.ports import NOT_TAKEN, OUTCOME_UNKNOWN
 
 if TYPE_CHECKING:
     from databricks.sdk import WorkspaceClient
@@ -43,6 +42,9 @@ Json = dict[str, Any]
 
 _PAGES_END = 100_000
 _LONGEST_PAUSE = 30.0
+_CREATION_SECONDS = 20.0
+"""How long a call that makes something may take with all its repetitions: whoever makes it holds a
+lock for a limited time, so it rather fails than comes late."""
 
 
 class Meaning(Enum):
@@ -65,33 +67,30 @@ class Failure:
 
 
 class WorkspaceCalls:
-    """The calls of one adapter, from any number of threads.
+    """Calls that are counted together, from any number of threads.
 
-    ``patience_seconds`` is how long one call may take with all its repetitions;
-    ``creation_patience_seconds`` the same for calls that make something: whoever makes them holds
-    a lock for a limited time, so these rather fail than come late.
+    All calls to one workspace share one ``gate``: when the workspace asks one of them to wait, all
+    do. Rates are of these calls only, for all threads together; the ones here are below the limits
+    that the documentation gives for jobs (https://docs.databricks.com/resources/limits).
+    ``patience_seconds`` is how long one call may take with all its repetitions.
     """
 
     def __init__(
         self,
         client: WorkspaceClient,
+        gate: RequestGate | None = None,
         *,
         reads_per_second: float = 50.0,
         writes_per_second: float = 20.0,
         patience_seconds: float = 300.0,
-        creation_patience_seconds: float = 20.0,
-        sleep: Sleep = time.sleep,
-        monotonic: Monotonic = time.monotonic,
     ) -> None:
         self._api = ApiClient(OneAttempt(client.config, sleep=_no_sleep))
         workspace = getattr(client.config, "workspace_id", None)
         self._headers = {"X-Databricks-Workspace-Id": workspace} if workspace else {}
         self._patience = patience_seconds
-        self._creation_patience = creation_patience_seconds
-        self._sleep = sleep
-        self._monotonic = monotonic
-        rates = {Lane.READ: reads_per_second, Lane.WRITE: writes_per_second}
-        self._gate = RequestGate(rates, sleep=sleep, monotonic=monotonic)
+        self.gate = gate or RequestGate()
+        self._reads = self.gate.lane(reads_per_second)
+        self._writes = self.gate.lane(writes_per_second)
 
     def read(self, path: str, query: Mapping[str, Any] | None = None) -> Json:
         """GET. Raises NotFoundError, BackendError."""
@@ -131,11 +130,12 @@ class WorkspaceCalls:
         body: Mapping[str, Any] | None = None,
         creates: bool = False,
     ) -> Json:
-        lane = Lane.READ if method in ("GET", "HEAD") else Lane.WRITE
+        reads = method in ("GET", "HEAD")
+        lane = self._reads if reads else self._writes
         what = f"{method} {path}"
-        until = self._monotonic() + (self._creation_patience if creates else self._patience)
+        until = self.gate.monotonic() + (_CREATION_SECONDS if creates else self._patience)
         failures: list[Failure] = []
-        while self._gate.enter(lane, until):
+        while lane.enter(until):
             try:
                 return self._send(method, path, query, body)
             except OSError as error:  # of the SDK, of requests, or of the network
@@ -147,7 +147,7 @@ class WorkspaceCalls:
                 break
             logger.info("%s: %s; tried again", what, failure.cause)
             self._pause(failure, len(failures), until)
-        raise _error(what, failures, lane) from (failures[-1].cause if failures else None)
+        raise _error(what, failures, reads=reads) from (failures[-1].cause if failures else None)
 
     def _send(
         self,
@@ -168,11 +168,11 @@ class WorkspaceCalls:
     def _pause(self, failure: Failure, attempts: int, until: float) -> None:
         """Everybody waits where the platform says so; else only this call, longer each time."""
         if failure.wait_seconds is not None:
-            self._gate.hold(failure.wait_seconds)
+            self.gate.hold(failure.wait_seconds)
             return
-        pause = min(2.0 ** (attempts - 1) / 2, _LONGEST_PAUSE, until - self._monotonic())
+        pause = min(2.0 ** (attempts - 1) / 2, _LONGEST_PAUSE, until - self.gate.monotonic())
         if pause > 0:
-            self._sleep(pause)
+            self.gate.sleep(pause)
 
 
 def read_failure(error: Exception) -> Failure:
@@ -204,7 +204,7 @@ def _never_connected(error: requests.ConnectionError) -> bool:
     return isinstance(reason, NewConnectionError)
 
 
-def _error(what: str, failures: list[Failure], lane: Lane) -> BackendError | ConflictError:
+def _error(what: str, failures: list[Failure], *, reads: bool) -> BackendError | ConflictError:
     """One error for all attempts: whether one of them took effect counts more than the last."""
     if not failures:
         message = f"{what} was not sent: the workspace asks to wait longer than this call may"
@@ -212,7 +212,7 @@ def _error(what: str, failures: list[Failure], lane: Lane) -> BackendError | Con
     last = failures[-1]
     if last.meaning is Meaning.REFUSED and isinstance(last.cause, DatabricksError):
         return refusal(last.cause)
-    if lane is Lane.WRITE and any(f.meaning is Meaning.UNKNOWN for f in failures):
+    if not reads and any(f.meaning is Meaning.UNKNOWN for f in failures):
         message = f"whether {what} took effect is unknown: {last.cause}"
         return BackendError(message, code=OUTCOME_UNKNOWN, transient=True)
     if last.meaning is Meaning.NOT_TAKEN:

@@ -18,6 +18,8 @@ from lakeflow_meta.errors import BackendError, ConfigError
 if TYPE_CHECKING:
     from databricks.sdk import WorkspaceClient
 
+    from lakeflow_meta.backends.workspace_calls import WorkspaceCalls
+
 PRODUCT = "lakeflow-meta"
 """How the platform's logs name us, with our version, in the user agent."""
 
@@ -65,12 +67,9 @@ def open_workspace(*, host: str | None = None, profile: str | None = None) -> Wo
     return WorkspaceClient(config=config)
 
 
-def user_name(client: WorkspaceClient) -> str:
+def user_name(calls: WorkspaceCalls) -> str:
     """Who the workspace knows us as: an e-mail address, or a service principal's application id.
 
     Raises BackendError.
     """
-    from lakeflow_meta.backends.workspace_calls import WorkspaceCalls
-
-    calls = WorkspaceCalls(client, patience_seconds=_OPENING_SECONDS * 3)
     return str(calls.read("/api/2.0/preview/scim/v2/Me").get("userName") or "")

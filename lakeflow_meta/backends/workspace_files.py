@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import json
 import threading
-import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from contextlib import closing
@@ -27,11 +26,11 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import quote
 
 from lakeflow_meta.backends.local_folder import WALKS
-from lakeflow_meta.backends.request_gate import Monotonic
+from lakeflow_meta.backends.request_gate import Monotonic, RequestGate
 from lakeflow_meta.backends.workspace_calls import Json, WorkspaceCalls
 from lakeflow_meta.control.watched_files import MAX_BYTES, WatchedFile, check_size
 from lakeflow_meta.errors import BackendError, NotFoundError
-from lakeflow_meta.ports import Clock, PathKind, Sleep, utc_now
+from lakeflow_meta.ports import Clock, PathKind, utc_now
 
 if TYPE_CHECKING:
     from databricks.sdk import WorkspaceClient
@@ -70,23 +69,18 @@ class WorkspaceFolder:
         self,
         client: WorkspaceClient,
         path: str,
+        gate: RequestGate | None = None,
         *,
         patience_seconds: float = 60.0,
-        sleep: Sleep = time.sleep,
         clock: Clock = utc_now,
-        monotonic: Monotonic = time.monotonic,
     ) -> None:
         self._calls = _FileCalls(
-            client,
-            reads_per_second=_CALLS_PER_SECOND,
-            patience_seconds=patience_seconds,
-            sleep=sleep,
-            monotonic=monotonic,
+            client, gate, reads_per_second=_CALLS_PER_SECOND, patience_seconds=patience_seconds
         )
         self._path = path.rstrip("/")
         self._clock = clock
-        self._monotonic = monotonic
-        self._outage = _Outage(monotonic)
+        self._monotonic = self._calls.gate.monotonic
+        self._outage = _Outage(self._monotonic)
         self._seen: dict[str, _Seen] = {}
 
     def kind(self) -> PathKind:

@@ -11,16 +11,14 @@ enough), and the limit of 10 MB for a file that is imported.
 from __future__ import annotations
 
 import base64
-import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from lakeflow_meta.backends.request_gate import Monotonic
+from lakeflow_meta.backends.request_gate import RequestGate
 from lakeflow_meta.backends.workspace_calls import Json, WorkspaceCalls
 from lakeflow_meta.errors import NotFoundError
 from lakeflow_meta.paths import is_in_volumes
-from lakeflow_meta.ports import Sleep
 
 if TYPE_CHECKING:
     from databricks.sdk import WorkspaceClient
@@ -33,17 +31,8 @@ _PATIENCE_SECONDS = 60.0
 class WorkspaceUploads:
     """A `ports.Uploads`; the path of a file says by which API it is reached."""
 
-    def __init__(
-        self,
-        client: WorkspaceClient,
-        *,
-        patience_seconds: float = _PATIENCE_SECONDS,
-        sleep: Sleep = time.sleep,
-        monotonic: Monotonic = time.monotonic,
-    ) -> None:
-        calls = _UploadCalls(
-            client, patience_seconds=patience_seconds, sleep=sleep, monotonic=monotonic
-        )
+    def __init__(self, client: WorkspaceClient, gate: RequestGate | None = None) -> None:
+        calls = _UploadCalls(client, gate, patience_seconds=_PATIENCE_SECONDS)
         self._volumes = _Volumes(calls)
         self._folders = _Folders(calls)
 

@@ -54,9 +54,12 @@ def monitor(
 
     Example: lakeflow-meta monitor /Volumes/main/lakeflow/metadata --interval 60
     """
+    from lakeflow_meta.monitor_operations import monitor_of
+
     session: Session = context.obj
     stop = threading.Event()
-    watcher = session.app.monitor(
+    watcher = monitor_of(
+        session.app,
         volume,
         interval_seconds=interval,
         settle_seconds=settle,

@@ -28,7 +28,7 @@ from lakeflow_meta.control.tables import (
 )
 from lakeflow_meta.errors import NotFoundError
 from lakeflow_meta.jobs.records import JobRecord, read_records
-from lakeflow_meta.ports import ControlStore
+from lakeflow_meta.ports import Actor, ControlStore, nobody
 
 logger = logging.getLogger(__name__)
 
@@ -55,7 +55,9 @@ class _Past:
 class ChangeDetector:
     """Answers for one family of control tables. ``actor`` is named in commits of the memory."""
 
-    def __init__(self, store: ControlStore, tables: ControlTables, *, actor: str = "") -> None:
+    def __init__(
+        self, store: ControlStore, tables: ControlTables, *, actor: Actor = nobody
+    ) -> None:
         self._store = store
         self._tables = tables
         self.memory = ChangeMemory(store, tables, actor=actor)

@@ -27,7 +27,7 @@ from lakeflow_meta.control.tables import (
 from lakeflow_meta.errors import NotFoundError
 from lakeflow_meta.fingerprint import canonical_json
 from lakeflow_meta.names import TableName
-from lakeflow_meta.ports import ControlStore
+from lakeflow_meta.ports import Actor, ControlStore, nobody
 
 logger = logging.getLogger(__name__)
 
@@ -68,7 +68,9 @@ class Answered:
 class ChangeMemory:
     """What is remembered for one family of control tables."""
 
-    def __init__(self, store: ControlStore, tables: ControlTables, *, actor: str = "") -> None:
+    def __init__(
+        self, store: ControlStore, tables: ControlTables, *, actor: Actor = nobody
+    ) -> None:
         self._store = store
         self._tables = tables
         self._actor = actor
@@ -115,7 +117,7 @@ class ChangeMemory:
             offered.pending,
         ):
             return True
-        note = {"actor": self._actor, "verb": "changes"}
+        note = {"actor": self._actor(), "verb": "changes"}
         table = self._tables.of(STATE)
         self._store.ensure(table, STATE)
         result = self._store.merge(

@@ -6,7 +6,7 @@ from lakeflow_meta.control.tables import LAYOUT_VERSION, ControlTables, TableLay
 from lakeflow_meta.names import TableName
 from lakeflow_meta.schema.table import Column, DeltaTable
 from lakeflow_meta.schema.type_text import parse_type
-from lakeflow_meta.sql import create_table
+from lakeflow_meta.sql_tables import create_table
 
 PROPERTIES = {
     "delta.enableDeletionVectors": "false",

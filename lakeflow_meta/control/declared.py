@@ -24,7 +24,7 @@ from lakeflow_meta.extract.rows import to_rows
 from lakeflow_meta.findings import Finding, Path, did_you_mean, validation_findings
 from lakeflow_meta.ingest.source import check_file_source, is_file_source
 from lakeflow_meta.jobs.job_settings import JobContext, check_module
-from lakeflow_meta.schema.table import TableSpec
+from lakeflow_meta.schema.table_spec import TableSpec
 from lakeflow_meta.scripts.script import Script, read_scripts
 
 Name = Annotated[str, Field(min_length=1, max_length=255)]

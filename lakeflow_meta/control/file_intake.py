@@ -18,7 +18,7 @@ from lakeflow_meta.control.tables import STATE, ControlTables
 from lakeflow_meta.control.taking import FolderTexts, ReadDeclared, Taking, take
 from lakeflow_meta.control.volume_watch import FolderWatch
 from lakeflow_meta.control.watched_files import FolderState, is_yaml, texts_of
-from lakeflow_meta.ports import ControlStore
+from lakeflow_meta.ports import Actor, ControlStore, nobody
 
 logger = logging.getLogger(__name__)
 
@@ -45,7 +45,7 @@ class FileIntake:
         load: LoadDeclared,
         variables: Mapping[str, Any] | None = None,
         prune: bool = False,
-        actor: str = "",
+        actor: Actor = nobody,
     ) -> None:
         self._key = f"monitor/{name}"
         self._watch = watch
@@ -121,7 +121,7 @@ class FileIntake:
             [offered.row(self._key)],
             keys=STATE.keys,
             fence="fence",
-            note={"actor": self._actor, "verb": "monitor"},
+            note={"actor": self._actor(), "verb": "monitor"},
         )
         if not result.changed:
             logger.info("another monitor moved the cursor %s; it is read again", self._key)

@@ -22,7 +22,7 @@ from lakeflow_meta.control.tables import (
     TableLayout,
 )
 from lakeflow_meta.errors import SpecError
-from lakeflow_meta.ports import Clock, ControlStore, Row, utc_now
+from lakeflow_meta.ports import Actor, Clock, ControlStore, Row, nobody, utc_now
 
 if TYPE_CHECKING:
     from lakeflow_meta.control.declared import Declared
@@ -41,7 +41,7 @@ class MetadataManager:
         control_table: str,
         *,
         store: ControlStore,
-        actor: str = "",
+        actor: Actor = nobody,
         clock: Clock = utc_now,
     ) -> None:
         self.tables = ControlTables.named(control_table)
@@ -96,7 +96,7 @@ class MetadataManager:
     def _write(self, sync: TableSync, *, prune: bool) -> None:
         rows = [*sync.added, *sync.changed, *(sync.same if prune else ())]
         stamps = sync.layout.stamps
-        now = stamps.of(self._clock(), self._actor)
+        now = stamps.of(self._clock(), self._actor())
         self._store.merge(
             self.tables.of(sync.layout),
             [{**row, **now} for row in rows],
@@ -197,12 +197,12 @@ class MetadataManager:
     # --- who
 
     def _note(self, verb: str) -> dict[str, str]:
-        return {"actor": self._actor, "verb": verb}
+        return {"actor": self._actor(), "verb": verb}
 
     def _event(self, verb: str, name: str, action: str) -> Row:
         return {
             "at": self._clock(),
-            "actor": self._actor,
+            "actor": self._actor(),
             "verb": verb,
             "object": name,
             "action": action,

@@ -35,7 +35,7 @@ from lakeflow_meta.errors import BackendError, ConfigError, NotFoundError, Probl
 from lakeflow_meta.fingerprint import canonical_json
 from lakeflow_meta.jobs.job_settings import JobContext, build_job, has_tasks
 from lakeflow_meta.names import TableName
-from lakeflow_meta.ports import Clock, ControlStore, utc_now
+from lakeflow_meta.ports import Actor, Clock, ControlStore, nobody, utc_now
 
 _JOB_IDENTITY = ("module_name", "job_id")
 
@@ -123,7 +123,7 @@ class Migrator:
         *,
         context: JobContext,
         source: ControlStore | None = None,
-        actor: str = "",
+        actor: Actor = nobody,
         clock: Clock = utc_now,
     ) -> None:
         self._store = store
@@ -308,7 +308,7 @@ class Migrator:
         events = [
             {
                 "at": now,
-                "actor": self._actor,
+                "actor": self._actor(),
                 "verb": "migrate",
                 "object": name,
                 "action": "added",
@@ -320,7 +320,7 @@ class Migrator:
         self._store.append(self._tables.of(EVENTS), events, note=self._note())
 
     def _note(self) -> dict[str, str]:
-        return {"actor": self._actor, "verb": "migrate"}
+        return {"actor": self._actor(), "verb": "migrate"}
 
 
 _OTHER_NAME = (

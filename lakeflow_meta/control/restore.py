@@ -23,7 +23,7 @@ from lakeflow_meta.control.sync import key_text
 from lakeflow_meta.control.tables import EVENTS, SOURCES, ControlTables, TableLayout
 from lakeflow_meta.errors import ConfigError, NotFoundError
 from lakeflow_meta.fingerprint import canonical_json
-from lakeflow_meta.ports import Clock, ControlStore, utc_now
+from lakeflow_meta.ports import Actor, Clock, ControlStore, nobody, utc_now
 
 
 class MetadataRestore:
@@ -34,7 +34,7 @@ class MetadataRestore:
         store: ControlStore,
         tables: ControlTables,
         *,
-        actor: str = "",
+        actor: Actor = nobody,
         clock: Clock = utc_now,
     ) -> None:
         self._store = store
@@ -122,8 +122,8 @@ class MetadataRestore:
     def _write(self, part: TableRestore, to: str) -> None:
         now = self._clock()
         stamps = part.layout.stamps
-        written = {k: v for k, v in stamps.of(now, self._actor).items() if k in stamps.each_time}
-        note = {"actor": self._actor, "verb": "restore", "to": to}
+        written = {k: v for k, v in stamps.of(now, self._actor()).items() if k in stamps.each_time}
+        note = {"actor": self._actor(), "verb": "restore", "to": to}
         self._store.merge(
             self._tables.of(part.layout),
             [{**row, **written} for row in part.rows],
@@ -141,7 +141,7 @@ class MetadataRestore:
     def _event(self, layout: TableLayout, change: RowChange, now: datetime) -> Row:
         return {
             "at": now,
-            "actor": self._actor,
+            "actor": self._actor(),
             "verb": "restore",
             "object": f"{self._tables.of(layout).name}: {key_text(change.key)}",
             "action": change.action,

@@ -106,7 +106,7 @@ TABLES = TableLayout(
         _CREATED,
         _UPDATED,
         ("applied_fingerprint", "STRING", "fingerprint of the definition at the last clean sync"),
-        ("applied_version", "BIGINT", "Delta version of the table after the last clean sync"),
+        ("applied_version", "BIGINT", "mark of the table's state after the last clean sync"),
     ),
     keys=("table_name",),
     contract=6,

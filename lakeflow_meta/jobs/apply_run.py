@@ -319,7 +319,7 @@ class ApplyRun:
     def _permit(self, step: Step, wanted: JobDefinition, job_id: int) -> LakeflowMetaError | None:
         """Set permissions; why they were refused. The job is there already, and is recorded."""
         api, plan = self.planner.permissions, step.permissions
-        if api is None or not (plan.give or plan.replace_all):
+        if not (plan.give or plan.replace_all):
             return None
         try:
             if step.live is None and names_owner(wanted.permissions):

@@ -23,7 +23,7 @@ from lakeflow_meta.jobs.deployed_package import (
 from lakeflow_meta.jobs.deployment import DeploymentKind
 from lakeflow_meta.jobs.deployment_plan import DeploymentRecord, read_deployment_record
 from lakeflow_meta.jobs.job_context import JobContext
-from lakeflow_meta.ports import ControlStore
+from lakeflow_meta.ports import Actor, ControlStore, nobody
 
 logger = logging.getLogger(__name__)
 
@@ -39,10 +39,12 @@ class Remembered:
 class DeployMemory:
     """The rows of one control table."""
 
-    def __init__(self, store: ControlStore, tables: ControlTables, *, actor: str = "") -> None:
+    def __init__(
+        self, store: ControlStore, tables: ControlTables, *, actor: Actor = nobody
+    ) -> None:
         self._store = store
         self._table = tables.of(STATE)
-        self._note = {"verb": "deploy", "actor": actor}
+        self._actor = actor
 
     def read(self) -> Remembered:
         """What is remembered now."""
@@ -75,9 +77,8 @@ class DeployMemory:
             return
         fence = (rows[0]["fence"] or 0) + 1 if rows else 1
         row = {"key": key, "value": value, "fence": fence}
-        result = self._store.merge(
-            self._table, [row], keys=STATE.keys, fence="fence", note=self._note
-        )
+        note = {"verb": "deploy", "actor": self._actor()}
+        result = self._store.merge(self._table, [row], keys=STATE.keys, fence="fence", note=note)
         if not result.changed:
             raise ConflictError(f"another deployment has written {key} of {self._table}")
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 
 from lakeflow_meta.control.tables import EVENTS, STATE, ControlTables
 from lakeflow_meta.errors import BackendError, LakeflowMetaError, NotFoundError
@@ -31,9 +32,10 @@ from lakeflow_meta.jobs.deployment_plan import (
 )
 from lakeflow_meta.jobs.ownership import TABLE_TAG, is_deployment
 from lakeflow_meta.jobs.plan import DONE, Action, ActionKind
-from lakeflow_meta.jobs.settings_diff import Change
+from lakeflow_meta.jobs.settings_diff import values_after, values_before
 from lakeflow_meta.ports import (
     OUTCOME_UNKNOWN,
+    Actor,
     Clock,
     ControlStore,
     JobsApi,
@@ -43,6 +45,7 @@ from lakeflow_meta.ports import (
     Sleep,
     SqlSession,
     Uploads,
+    nobody,
     utc_now,
 )
 from lakeflow_meta.progress import Event, Progress, StepState, silent
@@ -71,7 +74,7 @@ class Deployer:
         clock: Clock = utc_now,
         sleep: Sleep = time.sleep,
         progress: Progress = silent,
-        actor: str = "",
+        actor: Actor = nobody,
         lease_seconds: float = 60.0,
         wait_seconds: float = 300.0,
     ) -> None:
@@ -81,8 +84,8 @@ class Deployer:
         self._control_table = str(tables.sources)
         self._clock = clock
         self._progress = progress
-        self._actor = actor
-        self._memory = DeployMemory(store, tables, actor=actor)
+        self._actor = cache(actor)
+        self._memory = DeployMemory(store, tables, actor=self._actor)
         self._lock = CreationLock(
             store,
             tables.of(STATE),
@@ -112,6 +115,7 @@ class Deployer:
         if as_wanted and not clean and sql is None and not any(step.pending for step in steps):
             jobs = tuple(self._planned(step) for step in steps)
             return _report(wanted, (), jobs)
+        self._actor()  # what was done must be recorded, so who does it is asked before
         for table, layout in self._tables.all().items():
             self._store.ensure(table, layout)
         with self._lock.held() as renew:
@@ -265,17 +269,18 @@ class Deployer:
         return action.job_id
 
     def _add_event(self, step: JobStep, job_id: int) -> None:
+        job, changes = {"job_id": job_id}, step.action.changes
         event = {
             "at": self._clock(),
-            "actor": self._actor,
+            "actor": self._actor(),
             "verb": "deploy",
             "object": step.kind.value,
             "action": DONE[step.action.kind],
-            "before": canonical_json({"job_id": job_id, **_side(step.action.changes, "before")}),
-            "after": canonical_json({"job_id": job_id, **_side(step.action.changes, "after")}),
+            "before": canonical_json(job | values_before(changes)),
+            "after": canonical_json(job | values_after(changes)),
             "outcome": "done",
         }
-        note = {"verb": "deploy", "actor": self._actor}
+        note = {"verb": "deploy", "actor": self._actor()}
         self._store.append(self._tables.of(EVENTS), [event], note=note)
 
     # --- telling
@@ -307,7 +312,7 @@ class _Listing:
     def tagged(self, control_table: str, kind: DeploymentKind) -> list[int]:
         """Ids of the jobs with the tags of a deployment, the oldest first."""
         if self._found is None:
-            self._found = list(self._jobs.list_jobs())
+            self._found = list(self._jobs.list_jobs(with_tasks=False))
         jobs = self._found
         return sorted(j.job_id for j in jobs if is_deployment(j.settings, control_table, kind))
 
@@ -331,8 +336,3 @@ def _report(
 def _with_remedy(error: LakeflowMetaError) -> str:
     unknown = isinstance(error, BackendError) and error.code == OUTCOME_UNKNOWN
     return f"{error}; deploy again: what was made is found" if unknown else str(error)
-
-
-def _side(changes: Sequence[Change], side: str) -> dict[str, object]:
-    values = {change.path: getattr(change, side) for change in changes}
-    return {path: value for path, value in values.items() if value is not None}

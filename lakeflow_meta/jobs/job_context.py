@@ -29,8 +29,6 @@ class JobContext:
     require_warehouse: bool = False
     """Whether the platform runs SQL tasks on a warehouse, and Python tasks on a cluster or in a
     serverless environment (the embedded one does not)."""
-    applies_permissions: bool = False
-    """Whether the platform's adapter can set a job's permissions."""
     package_task: Mapping[str, Any] = field(default_factory=dict)
     """Fields for this package's own tasks that say where it is installed, e.g. ``libraries``."""
     package_libraries: tuple[Mapping[str, Any], ...] = ()

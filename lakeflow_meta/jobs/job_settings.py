@@ -161,9 +161,6 @@ def _read_config(draft: Draft) -> None:
     except ValidationError as error:
         draft.findings += [f.under("job_config") for f in spec_findings(error, JobConfig)]
         return
-    if config.permissions and not draft.context.applies_permissions:
-        hint = "remove them, and set them on the platform: an update leaves them as they are"
-        draft.add(("job_config", "permissions"), "permissions are not applied here", hint)
     fields = _job_fields(config, draft.module, draft.context)
     _check_tags(draft, config, fields["tags"])
     _check_lengths(draft, fields)

@@ -15,7 +15,7 @@ from lakeflow_meta.control.tables import EVENTS, JOBS, ControlTables
 from lakeflow_meta.errors import LakeflowMetaError
 from lakeflow_meta.fingerprint import canonical_json
 from lakeflow_meta.jobs.records import JobRecord
-from lakeflow_meta.jobs.settings_diff import Change
+from lakeflow_meta.jobs.settings_diff import Change, values_after, values_before
 from lakeflow_meta.ports import Clock, ControlStore
 
 
@@ -83,8 +83,8 @@ class Journal:
             "verb": "apply",
             "object": module_name,
             "action": action,
-            "before": canonical_json(job | _side(changes, "before")),
-            "after": canonical_json(job | _side(changes, "after")),
+            "before": canonical_json(job | values_before(changes)),
+            "after": canonical_json(job | values_after(changes)),
             "outcome": "done",
         }
         with self._collecting:
@@ -122,8 +122,3 @@ class Journal:
                 scope={"module_name": touched},
                 note=note,
             )
-
-
-def _side(changes: Sequence[Change], side: str) -> dict[str, Any]:
-    values = {change.path: getattr(change, side) for change in changes}
-    return {path: value for path, value in values.items() if value is not None}

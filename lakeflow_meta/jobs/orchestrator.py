@@ -29,6 +29,7 @@ from lakeflow_meta.jobs.planner import Planner
 from lakeflow_meta.jobs.recorded_jobs import RecordedJobs, read_recorded_jobs
 from lakeflow_meta.jobs.saved_queries import SavedQueries
 from lakeflow_meta.ports import (
+    Actor,
     Clock,
     ControlStore,
     JobRun,
@@ -36,6 +37,7 @@ from lakeflow_meta.ports import (
     PermissionsApi,
     QueriesApi,
     Sleep,
+    nobody,
     utc_now,
 )
 from lakeflow_meta.progress import Event, Progress, StepState, silent
@@ -52,8 +54,7 @@ class JobOrchestrator:
     to wait for another orchestrator that is creating jobs. ``max_parallel``: how many jobs are
     changed at once. ``unknown_fields`` names fields of settings that the platform's client does
     not know; what came by ``extra`` passes. ``with_package`` puts into the context, for each run,
-    where the platform has this package; None where it needs none. Without ``permissions``, modules
-    that name some are refused.
+    where the platform has this package; None where it needs none.
     """
 
     def __init__(
@@ -64,11 +65,11 @@ class JobOrchestrator:
         *,
         tables: ControlTables,
         context: JobContext,
-        permissions: PermissionsApi | None = None,
+        permissions: PermissionsApi,
         clock: Clock = utc_now,
         sleep: Sleep = time.sleep,
         progress: Progress = silent,
-        actor: str = "",
+        actor: Actor = nobody,
         lease_seconds: float = 60.0,
         wait_seconds: float = 300.0,
         max_parallel: int = 1,
@@ -81,11 +82,7 @@ class JobOrchestrator:
         self._tables = tables
         self._control_table = str(tables.sources)
         self._permissions = permissions
-        self._context = replace(
-            context,
-            control_table=self._control_table,
-            applies_permissions=permissions is not None,
-        )
+        self._context = replace(context, control_table=self._control_table)
         self._clock = clock
         self._progress = progress
         self._actor = actor
@@ -111,7 +108,8 @@ class JobOrchestrator:
         control tables, to tell later who changed them.
         """
         versions = self._plans.versions() if keep else {}
-        run = self._start(modules, prune, on_drift)
+        made_by = self._actor() if keep else ""
+        run = self._start(modules, prune, on_drift, made_by)
         steps = run.planned()
         basis = PlanBasis(
             self._control_table,
@@ -119,7 +117,7 @@ class JobOrchestrator:
             run.planner.prune,
             run.planner.on_drift,
             self._clock().isoformat(),
-            self._actor,
+            made_by,
             versions,
             {name: run.planner.basis(step) for name, step in steps.items()},
         )
@@ -143,12 +141,13 @@ class JobOrchestrator:
         before any write when rows or jobs have changed since it was made; a job that changes after
         this check fails alone. Ctrl-C raises `ApplyStopped`.
         """
-        if plan is None:
-            run = self._start(modules, prune or Prune.PAUSE, on_drift or OnDrift.RESTORE)
-        elif modules is None and prune is None and on_drift is None:
-            run = self._start_planned(plan)
-        else:
+        if plan is not None and (modules, prune, on_drift) != (None, None, None):
             raise ConfigError("a plan says for which modules and how it is applied; leave that out")
+        actor = self._actor()  # what was done must be recorded, so who does it is asked before
+        if plan is None:
+            run = self._start(modules, prune or Prune.PAUSE, on_drift or OnDrift.RESTORE, actor)
+        else:
+            run = self._start_planned(plan, actor)
         for layout in (JOBS, EVENTS, STATE):
             self._store.ensure(self._tables.of(layout), layout)
         try:
@@ -212,16 +211,18 @@ class JobOrchestrator:
             wait_seconds=self._wait_seconds,
         )
 
-    def _start(self, modules: Sequence[str] | None, prune: str, on_drift: str) -> ApplyRun:
+    def _start(
+        self, modules: Sequence[str] | None, prune: str, on_drift: str, actor: str
+    ) -> ApplyRun:
         if prune not in set(Prune):
             raise ConfigError(f"prune {prune!r}: write one of {', '.join(Prune)}")
         if on_drift not in set(OnDrift):
             raise ConfigError(f"on_drift {on_drift!r}: write {' or '.join(OnDrift)}")
         recorded = read_recorded_jobs(self._store, self._tables)
         names = _chosen(recorded, modules)
-        return self._new_run(recorded, names, Prune(prune), OnDrift(on_drift))
+        return self._new_run(recorded, names, Prune(prune), OnDrift(on_drift), actor)
 
-    def _start_planned(self, plan: JobsPlan) -> ApplyRun:
+    def _start_planned(self, plan: JobsPlan, actor: str) -> ApplyRun:
         """Raises ConfigError for a plan of other control tables, ConflictError for an old one."""
         basis = plan.basis
         if basis.control_table != self._control_table:
@@ -230,14 +231,19 @@ class JobOrchestrator:
         recorded = read_recorded_jobs(self._store, self._tables)
         new = set(recorded.names) if basis.modules is None else set()
         names = sorted({*basis.by_module, *new})
-        run = self._new_run(recorded, names, Prune(basis.prune), OnDrift(basis.on_drift))
+        run = self._new_run(recorded, names, Prune(basis.prune), OnDrift(basis.on_drift), actor)
         steps = run.planned()
         self._plans.check(basis, {name: run.planner.basis(step) for name, step in steps.items()})
         run.expected = basis
         return run
 
     def _new_run(
-        self, recorded: RecordedJobs, names: Sequence[str], prune: Prune, on_drift: OnDrift
+        self,
+        recorded: RecordedJobs,
+        names: Sequence[str],
+        prune: Prune,
+        on_drift: OnDrift,
+        actor: str,
     ) -> ApplyRun:
         planner = Planner(
             recorded=recorded,
@@ -254,7 +260,7 @@ class JobOrchestrator:
             planner=planner,
             names=names,
             jobs=self._jobs,
-            journal=Journal(self._store, self._tables, clock=self._clock, actor=self._actor),
+            journal=Journal(self._store, self._tables, clock=self._clock, actor=actor),
             progress=self._progress,
             sleep=stop.sleeping(self._sleep),
             stop=stop,

@@ -88,7 +88,7 @@ class Planner:
     on_drift: OnDrift
     live: LiveJobs
     queries: SavedQueries
-    permissions: PermissionsApi | None
+    permissions: PermissionsApi
     context: JobContext
     unknown_fields: UnknownFields = knows_all
 
@@ -165,7 +165,7 @@ class Planner:
         self, step: Step, definition: JobDefinition, known: JobRecord | None
     ) -> Step:
         applied = known.applied.permissions if known else {}
-        if self.permissions is None or not (definition.permissions or applied):
+        if not (definition.permissions or applied):
             return step
         live = [] if step.live is None else self.permissions.get(step.live.job_id)
         plan = plan_permissions(definition.permissions, live, applied)

@@ -7,7 +7,7 @@ platform filled in, what people set in the UI) is kept as it is, also inside nes
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -42,6 +42,16 @@ class Change:
     def to_dict(self) -> dict[str, Any]:
         """As JSON."""
         return {"path": self.path, "before": self.before, "after": self.after}
+
+
+def values_before(changes: Iterable[Change]) -> dict[str, Any]:
+    """What was there, by path; what was not there is left out."""
+    return {change.path: change.before for change in changes if change.before is not None}
+
+
+def values_after(changes: Iterable[Change]) -> dict[str, Any]:
+    """What is there afterwards, by path; what is gone is left out."""
+    return {change.path: change.after for change in changes if change.after is not None}
 
 
 @dataclass(frozen=True, slots=True)

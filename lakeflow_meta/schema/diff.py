@@ -1,268 +1,131 @@
-"""A declared table against the live one: every difference as a value. Pure, without policy.
+"""A declared table or view against the live one: every difference as a value. Pure, without policy.
 
-What may be done about a difference is decided in `validate`; how it is done in SQL in `plan`.
+What may be done about a difference is decided in `validate`; what it is in SQL, the change knows.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 
-from lakeflow_meta.names import TableName
+from lakeflow_meta.paths import place_of
+from lakeflow_meta.schema.change import Change
+from lakeflow_meta.schema.column_changes import (
+    AddColumns,
+    ChangeType,
+    RemoveColumns,
+    RenameColumn,
+    SetDefault,
+)
+from lakeflow_meta.schema.column_diff import column_changes
+from lakeflow_meta.schema.constraint_changes import (
+    AddCheck,
+    AddForeignKey,
+    AddPrimaryKey,
+    DropCheck,
+    DropForeignKey,
+    DropPrimaryKey,
+)
 from lakeflow_meta.schema.constraint_names import foreign_key_name, primary_key_name
+from lakeflow_meta.schema.expressions import expression_names, same_expression
 from lakeflow_meta.schema.frozen_mapping import FrozenMapping
-from lakeflow_meta.schema.live import LiveTable
-from lakeflow_meta.schema.rules import sql_tokens
-from lakeflow_meta.schema.table import Column, DeltaTable, ForeignKey
-from lakeflow_meta.schema.types import DataType, TimestampNtz, Variant, nested_types, same_type
+from lakeflow_meta.schema.live import LiveKeys, LiveTable, LiveView
+from lakeflow_meta.schema.renames import plan_renames
+from lakeflow_meta.schema.table import DeltaTable, ForeignKey, View
+from lakeflow_meta.schema.table_changes import (
+    ChangeLocation,
+    ChangePartitioning,
+    CreateTable,
+    CreateView,
+    EnableFeatures,
+    SetClustering,
+    SetProperties,
+    SetTableComment,
+    SetTags,
+    UnsetProperties,
+    UnsetTags,
+)
+from lakeflow_meta.schema.types import DataType, TimestampNtz, Variant, nested_types
+
+ReferencedColumns = Mapping[str, Sequence[str]]
+"""Primary keys of parent tables, by `TableName.key`."""
 
 _FEATURE_PREFIX = "delta.feature."
 
 
-@dataclass(frozen=True, slots=True)
-class CreateTable:
-    """There is no such table."""
-
-    table: DeltaTable
-
-
-@dataclass(frozen=True, slots=True)
-class EnableFeatures:
-    """Table features that new columns need; they cannot be taken back."""
-
-    features: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class NewColumn:
-    """A declared column that is not there; ``after`` None puts it first, "" last."""
-
-    column: Column
-    after: str | None
-
-
-@dataclass(frozen=True, slots=True)
-class AddColumns:
-    """Declared columns that are not there, in declared order."""
-
-    columns: tuple[NewColumn, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class RemoveColumn:
-    """A live column that is not declared."""
-
-    column: Column
-
-
-@dataclass(frozen=True, slots=True)
-class ChangeType:
-    """A column whose live type is another one."""
-
-    name: str
-    before: DataType
-    after: DataType
-
-
-@dataclass(frozen=True, slots=True)
-class ChangeNullability:
-    """A column that is NOT NULL on one side only."""
-
-    name: str
-    nullable: bool
-
-
-@dataclass(frozen=True, slots=True)
-class SetColumnComments:
-    """Columns whose comment differs, by live name: before and after."""
-
-    comments: tuple[tuple[str, str, str], ...]
-
-
-@dataclass(frozen=True, slots=True)
-class SetTableComment:
-    """The table's comment differs."""
-
-    before: str
-    after: str
-
-
-@dataclass(frozen=True, slots=True)
-class SetProperties:
-    """Declared properties with another live value, or none."""
-
-    before: FrozenMapping
-    after: FrozenMapping
-
-
-@dataclass(frozen=True, slots=True)
-class SetClustering:
-    """The clustering columns differ; ``before`` is None where they cannot be seen."""
-
-    before: tuple[str, ...] | None
-    after: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class ChangePartitioning:
-    """The partition columns differ."""
-
-    before: tuple[str, ...]
-    after: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class AddCheck:
-    """A declared check that is not there."""
-
-    name: str
-    expression: str
-
-
-@dataclass(frozen=True, slots=True)
-class ChangeCheck:
-    """A check that says something else."""
-
-    name: str
-    before: str
-    after: str
-
-
-@dataclass(frozen=True, slots=True)
-class AddPrimaryKey:
-    """A declared primary key that is not there."""
-
-    name: str
-    columns: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class ChangePrimaryKey:
-    """The primary key is made of other columns."""
-
-    before: tuple[str, ...]
-    after: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class AddForeignKey:
-    """A declared foreign key that is not there."""
-
-    name: str
-    columns: tuple[str, ...]
-    parent: TableName
-    referenced: tuple[str, ...]
-
-
-PossibleChange = (
-    CreateTable
-    | EnableFeatures
-    | AddColumns
-    | SetColumnComments
-    | SetTableComment
-    | SetProperties
-    | SetClustering
-    | AddCheck
-    | AddPrimaryKey
-    | AddForeignKey
-)
-"""Differences that can be worked off in place, if `validate` finds nothing against it."""
-
-ImpossibleChange = (
-    RemoveColumn
-    | ChangeType
-    | ChangeNullability
-    | ChangePartitioning
-    | ChangeCheck
-    | ChangePrimaryKey
-)
-"""Differences that are shown and always refused; they have no SQL."""
-
-Change = PossibleChange | ImpossibleChange
-
-ReferencedColumns = Mapping[str, Sequence[str]]
-"""Primary keys of parent tables, by `TableName.key`."""
+def compare_view(declared: View, live: LiveView | None) -> tuple[Change, ...]:
+    """The difference of a view, if there is one."""
+    if live is None:
+        return (CreateView(declared, None),)
+    if same_expression(live.query, declared.query) and live.comment == declared.comment:
+        return ()
+    return (CreateView(declared, live.query, live.comment),)
 
 
 def compare_table(
     declared: DeltaTable, live: LiveTable | None, parents: ReferencedColumns
 ) -> tuple[Change, ...]:
     """Every difference, in the order in which it would be worked off."""
-    if live is None:
-        return (
-            CreateTable(declared),
-            *(AddCheck(name, text) for name, text in declared.checks.items()),
-            *_new_primary_key(declared),
-            *(_new_foreign_key(declared, key, parents) for key in declared.foreign_keys),
-        )
-    return tuple(_differences(declared, live, parents))
+    found = _all_new(declared, parents) if live is None else _differences(declared, live, parents)
+    return in_order(found)
+
+
+def in_order(changes: Iterator[Change]) -> tuple[Change, ...]:
+    """By phase, then by what they concern."""
+    return tuple(sorted(changes, key=lambda c: (c.phase, c.subject.lower(), c.subject)))
+
+
+def _all_new(declared: DeltaTable, parents: ReferencedColumns) -> Iterator[Change]:
+    yield CreateTable(declared)
+    for name, text in declared.checks.items():
+        yield AddCheck(name, text)
+    yield from _tag_changes("", FrozenMapping(), declared.tags)
+    for column in declared.columns:
+        yield from _tag_changes(column.name, FrozenMapping(), column.tags)
+    yield from _new_primary_key(declared)
+    for key in declared.foreign_keys:
+        yield _new_foreign_key(declared, key, parents)
 
 
 def _differences(
     declared: DeltaTable, live: LiveTable, parents: ReferencedColumns
 ) -> Iterator[Change]:
+    renames = plan_renames(declared, live)
+    columns = list(column_changes(declared, renames.live))
+    yield from renames.todo
+    yield from renames.ambiguous
+    yield from columns
+    yield from _features(columns, live)
     yield from _property_changes(declared, live)
-    yield from _column_changes(declared, live)
-    yield from _layout_changes(declared, live)
+    yield from _layout_changes(declared, renames.live)
     if declared.comment != live.comment:
         yield SetTableComment(live.comment, declared.comment)
-    yield from _check_changes(declared, live)
-    yield from _key_changes(declared, live, parents)
+    yield from _all_tag_changes(declared, renames.live)
+    yield from _check_changes(declared, live, _touched([*renames.todo, *columns]))
+    if live.keys is None:
+        yield from _new_primary_key(declared)
+        yield from (_new_foreign_key(declared, key, parents) for key in declared.foreign_keys)
+    else:
+        yield from _primary_key_changes(declared, live.keys, renames.old_columns)
+        yield from _foreign_key_changes(declared, live.keys, renames.old_columns, parents)
 
 
-# --------------------------------------------------------------------------- columns
+def _touched(changes: Sequence[Change]) -> frozenset[str]:
+    """Columns on which no check may hang while they change: Delta refuses that."""
+    names: set[str] = set()
+    for change in changes:
+        match change:
+            case RenameColumn(path, name):
+                names |= {path[0], path[-1], name}
+            case ChangeType(path):
+                names.add(path[0])
+            case RemoveColumns(columns):
+                names |= {path[0] for path, _ in columns}
+            case _:
+                pass
+    return frozenset(name.lower() for name in names)
 
 
-def _column_changes(declared: DeltaTable, live: LiveTable) -> Iterator[Change]:
-    there = {column.name.lower(): column for column in live.columns}
-    wanted = {column.name.lower() for column in declared.columns}
-    missing = [column for column in declared.columns if column.name.lower() not in there]
-    features = _missing_features(missing, live)
-    if features:
-        yield EnableFeatures(features)
-    for key, column in there.items():
-        if key not in wanted:
-            yield RemoveColumn(column)
-    pairs = [
-        (there[column.name.lower()], column)
-        for column in declared.columns
-        if column.name.lower() in there
-    ]
-    for before, after in pairs:
-        yield from _changes_of_column(before, after)
-    if missing:
-        yield AddColumns(tuple(_placed(declared, live, missing)))
-    comments = [(b.name, b.comment, a.comment) for b, a in pairs if b.comment != a.comment]
-    if comments:
-        yield SetColumnComments(tuple(comments))
-
-
-def _changes_of_column(before: Column, after: Column) -> Iterator[Change]:
-    if not same_type(before.data_type, after.data_type):
-        yield ChangeType(before.name, before.data_type, after.data_type)
-    if before.nullable != after.nullable:
-        yield ChangeNullability(before.name, after.nullable)
-
-
-def _placed(
-    declared: DeltaTable, live: LiveTable, missing: Sequence[Column]
-) -> Iterator[NewColumn]:
-    """Each new column behind the column that is declared before it.
-
-    ``order`` is what the table will look like; a column that belongs at its end needs no position.
-    """
-    order = [column.name.lower() for column in live.columns]
-    names = {column.name.lower(): column.name for column in (*declared.columns, *live.columns)}
-    new = {column.name.lower() for column in missing}
-    previous: str | None = None
-    for column in declared.columns:
-        key = column.name.lower()
-        if key in new:
-            at = 0 if previous is None else order.index(previous) + 1
-            after = None if previous is None else names[previous]
-            yield NewColumn(column, "" if at == len(order) else after)
-            order.insert(at, key)
-        previous = key
+# --------------------------------------------------------------------------- properties, features
 
 
 # https://github.com/delta-io/delta/blob/master/PROTOCOL.md#valid-feature-names-in-table-features
@@ -270,18 +133,32 @@ _FEATURES_OF_TYPES = {
     TimestampNtz: ("timestampNtz",),
     Variant: ("variantType", "variantType-preview"),
 }
+_DEFAULTS = ("allowColumnDefaults",)
 
 
-def _missing_features(missing: Sequence[Column], live: LiveTable) -> tuple[str, ...]:
-    kinds = {type(kind) for column in missing for kind in nested_types(column.data_type)}
-    return tuple(
-        names[0]
-        for kind, names in _FEATURES_OF_TYPES.items()
-        if kind in kinds and not live.features.intersection(names)
-    )
+def _features(changes: Sequence[Change], live: LiveTable) -> Iterator[Change]:
+    needed = {names for change in changes for names in _features_of(change)}
+    missing = sorted(names[0] for names in needed if not live.features.intersection(names))
+    if missing:
+        yield EnableFeatures(tuple(missing))
 
 
-# --------------------------------------------------------------------------- the table itself
+def _features_of(change: Change) -> Iterator[tuple[str, ...]]:
+    match change:
+        case AddColumns(columns):
+            for new in columns:
+                yield from _features_of_type(new.column.data_type)
+        case ChangeType(after=after):
+            yield from _features_of_type(after)
+        case SetDefault(after=after) if after:
+            yield _DEFAULTS
+        case _:
+            pass
+
+
+def _features_of_type(data_type: DataType) -> Iterator[tuple[str, ...]]:
+    kinds = {type(kind) for kind in nested_types(data_type)}
+    yield from (names for kind, names in _FEATURES_OF_TYPES.items() if kind in kinds)
 
 
 def _property_changes(declared: DeltaTable, live: LiveTable) -> Iterator[Change]:
@@ -295,6 +172,15 @@ def _property_changes(declared: DeltaTable, live: LiveTable) -> Iterator[Change]
     if changed:
         before = {key: there[_property_key(key)] for key in changed if _property_key(key) in there}
         yield SetProperties(FrozenMapping(before), FrozenMapping(changed))
+    absent = {_property_key(key) for key in declared.absent_properties}
+    wanted = {_property_key(key) for key in declared.properties}
+    left = {k: v for k, v in live.properties.items() if _property_key(k) not in wanted}
+    named = {key: value for key, value in left.items() if _property_key(key) in absent}
+    others = {k: v for k, v in left.items() if k not in named and not k.startswith("delta.")}
+    if named:
+        yield UnsetProperties(FrozenMapping(named), named=True)
+    if others:
+        yield UnsetProperties(FrozenMapping(others), named=False)
 
 
 def _property_key(key: str) -> str:
@@ -302,46 +188,106 @@ def _property_key(key: str) -> str:
     return key.lower() if key.lower().startswith("delta.") else key
 
 
+# --------------------------------------------------------------------------- layout, tags, checks
+
+
 def _layout_changes(declared: DeltaTable, live: LiveTable) -> Iterator[Change]:
     if _lowered(declared.partitioned_by) != _lowered(live.partitioned_by):
         yield ChangePartitioning(live.partitioned_by, tuple(declared.partitioned_by))
-    if not declared.clustered_by:
-        return
-    wanted = set(_lowered(declared.clustered_by))
-    if live.clustered_by is None or set(_lowered(live.clustered_by)) != wanted:
-        yield SetClustering(live.clustered_by, tuple(declared.clustered_by))
+    if place_of(declared.location) != place_of(live.location):
+        yield ChangeLocation(live.location, declared.location)
+    if live.clustered_by is None:
+        if declared.clustered_by:
+            yield SetClustering(None, declared.clustering_paths)
+    elif set(_lowered(live.clustered_by)) != set(_lowered(declared.clustered_by)):
+        yield SetClustering(live.clustered_by, declared.clustering_paths)
 
 
 def _lowered(names: Sequence[str]) -> list[str]:
     return [name.lower() for name in names]
 
 
-def _check_changes(declared: DeltaTable, live: LiveTable) -> Iterator[Change]:
+def _all_tag_changes(declared: DeltaTable, live: LiveTable) -> Iterator[Change]:
+    yield from _tag_changes("", live.tags or FrozenMapping(), declared.tags)
+    for column in declared.columns:
+        before = live.column(column.name)
+        name = column.name if before is None else before.name
+        yield from _tag_changes(name, before.tags if before else FrozenMapping(), column.tags)
+
+
+def _tag_changes(
+    column: str, live: Mapping[str, str], declared: Mapping[str, str]
+) -> Iterator[Change]:
+    changed = {key: value for key, value in declared.items() if live.get(key) != value}
+    if changed:
+        before = {key: live[key] for key in changed if key in live}
+        yield SetTags(column, FrozenMapping(before), FrozenMapping(changed))
+    gone = {key: value for key, value in live.items() if key not in declared}
+    if gone:
+        yield UnsetTags(column, FrozenMapping(gone))
+
+
+def _check_changes(
+    declared: DeltaTable, live: LiveTable, touched: frozenset[str]
+) -> Iterator[Change]:
+    wanted = {name.lower(): (name, text) for name, text in declared.checks.items()}
+    for name, before in live.checks.items():
+        if name.lower() not in wanted:
+            yield DropCheck(name, before)
     there = {name.lower(): text for name, text in live.checks.items()}
-    for name, expression in declared.checks.items():
-        before = there.get(name.lower())
-        if before is None:
-            yield AddCheck(name, expression)
-        elif sql_tokens(before) != sql_tokens(expression):
-            yield ChangeCheck(name, before, expression)
+    for key, (name, text) in wanted.items():
+        known = there.get(key)
+        if known is None:
+            yield AddCheck(name, text)
+        elif not same_expression(known, text) or touched & expression_names(known):
+            yield DropCheck(name, known, replaced=True)
+            yield AddCheck(name, text)
 
 
 # --------------------------------------------------------------------------- keys
 
 
-def _key_changes(
-    declared: DeltaTable, live: LiveTable, parents: ReferencedColumns
+def _primary_key_changes(
+    declared: DeltaTable, live: LiveKeys, renamed: frozenset[str]
 ) -> Iterator[Change]:
-    if not live.primary_key:
+    """A renamed column takes its keys with it in Unity Catalog, so these are made anew."""
+    there = live.primary
+    if there is None:
         yield from _new_primary_key(declared)
-    elif declared.primary_key and set(_lowered(live.primary_key)) != set(
-        _lowered(declared.primary_key)
-    ):
-        yield ChangePrimaryKey(live.primary_key, tuple(declared.primary_key))
-    there = {(frozenset(_lowered(key.columns)), key.parent.key) for key in live.foreign_keys or ()}
-    for key in declared.foreign_keys:
-        if (frozenset(_lowered(key.columns)), key.parent.key) not in there:
-            yield _new_foreign_key(declared, key, parents)
+        return
+    same = set(_lowered(there.columns)) == set(_lowered(declared.primary_key))
+    if same and not renamed.intersection(_lowered(there.columns)):
+        return
+    replaced = bool(declared.primary_key)
+    yield DropPrimaryKey(there.name, there.columns, live.referenced_by, replaced)
+    yield from _new_primary_key(declared)
+
+
+def _foreign_key_changes(
+    declared: DeltaTable, live: LiveKeys, renamed: frozenset[str], parents: ReferencedColumns
+) -> Iterator[Change]:
+    wanted = {(frozenset(_lowered(k.columns)), k.parent.key): k for k in declared.foreign_keys}
+    kept = set()
+    for key in live.foreign:
+        columns = frozenset(_lowered(key.columns))
+        match_ = wanted.get((columns, key.parent.key))
+        if (
+            match_ is not None
+            and not renamed & columns
+            and _joins(key.referenced_columns, match_, parents)
+        ):
+            kept.add((columns, key.parent.key))
+        else:
+            yield DropForeignKey(key.name, key.columns, key.parent, match_ is not None)
+    for identity, wanted_key in wanted.items():
+        if identity not in kept:
+            yield _new_foreign_key(declared, wanted_key, parents)
+
+
+def _joins(live: Sequence[str], key: ForeignKey, parents: ReferencedColumns) -> bool:
+    """Whether a live foreign key names the columns that are declared; unseen ones are believed."""
+    referenced = key.referenced_columns or parents.get(key.parent.key, ())
+    return not live or not referenced or set(_lowered(live)) == set(_lowered(referenced))
 
 
 def _new_primary_key(declared: DeltaTable) -> Iterator[Change]:

@@ -1,11 +1,12 @@
 """The schema engine: makes live tables match declared ones. A verb; acts through ports.
 
-A sync reads all tables, plans all of them, and then works the plans off: parents before the tables
-that refer to them, independent tables at the same time. A failure stays in its table and in those
+A sync plans all tables and then works the plans off: parents before the tables that refer to them,
+independent tables at the same time, drops at the end. A failure stays in its table and in those
 that refer to it. A dry run is the same run that stops before the first statement.
 
 Nothing is transactional over statements: a process that dies leaves some of them done, and the next
-sync plans what is left. Two syncs at once may both try a statement; the one that comes second is
+sync plans what is left. A table that somebody changed after it was planned is planned again, and
+refused where that gives another plan. Of two syncs at once the one whose statement comes second is
 refused by the platform, looks at the table again, and is content if it is as declared.
 """
 
@@ -14,33 +15,44 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from lakeflow_meta.errors import BackendError
 from lakeflow_meta.names import TableName
 from lakeflow_meta.ports import Clock, SqlSession, TableReader, utc_now
 from lakeflow_meta.progress import Event, Progress, StepState, silent
-from lakeflow_meta.schema.diff import ReferencedColumns
-from lakeflow_meta.schema.live import LiveTable
-from lakeflow_meta.schema.parents import parent_rejections, referenced_columns
-from lakeflow_meta.schema.plan import Outlook, SchemaPlan, TablePlan, plan_table
+from lakeflow_meta.schema.capabilities import OPEN_SOURCE_DELTA, Capabilities
+from lakeflow_meta.schema.plan import Outlook, SchemaPlan, TablePlan
 from lakeflow_meta.schema.registry import Registry
 from lakeflow_meta.schema.report import SyncReport, TableOutcome, TableStatus
-from lakeflow_meta.schema.validate import OPEN_SOURCE_DELTA, Capabilities
+from lakeflow_meta.schema.survey import Survey, Surveyor
+from lakeflow_meta.schema.sync_memory import CleanState, NoMemory, SyncMemory
 
 _STEP = "sync table"
+_MOVED = "somebody changed the table after it was planned: look at the new plan and sync again"
 _STATES = {
     TableStatus.CREATED: StepState.DONE,
     TableStatus.CHANGED: StepState.DONE,
+    TableStatus.DROPPED: StepState.DONE,
     TableStatus.UNCHANGED: StepState.UNCHANGED,
     TableStatus.PLANNED: StepState.DONE,
     TableStatus.FAILED: StepState.FAILED,
     TableStatus.SKIPPED: StepState.SKIPPED,
 }
+_DONE = {
+    Outlook.CREATE: TableStatus.CREATED,
+    Outlook.CHANGE: TableStatus.CHANGED,
+    Outlook.DROP: TableStatus.DROPPED,
+}
 
 
 class SchemaEngine:
-    """Plans and syncs a `Registry`. ``session`` is called once, and only if SQL has to run."""
+    """Plans and syncs a `Registry`. ``session`` is called once, and only if SQL has to run.
+
+    ``memory`` spares reading tables that are as the last clean sync left them. ``looks_ahead``
+    tables are looked at together right before they are changed: more than one where a look costs
+    round trips.
+    """
 
     def __init__(
         self,
@@ -48,20 +60,23 @@ class SchemaEngine:
         session: Callable[[], SqlSession],
         *,
         capabilities: Capabilities = OPEN_SOURCE_DELTA,
+        memory: SyncMemory | None = None,
         progress: Progress = silent,
         clock: Clock = utc_now,
         max_parallel: int = 4,
+        looks_ahead: int = 1,
     ) -> None:
-        self._reader = reader
         self._session = session
-        self._capabilities = capabilities
+        self._memory = memory or NoMemory()
+        self._surveyor = Surveyor(reader, session, self._memory, capabilities, max_parallel)
         self._progress = progress
         self._clock = clock
         self._max_parallel = max_parallel
+        self._looks_ahead = looks_ahead
 
     def plan(self, registry: Registry) -> SchemaPlan:
         """What a sync would do. Raises SpecError (tables do not fit together), BackendError."""
-        return self._survey(registry)[0]
+        return self._surveyor.survey(registry).plan
 
     def sync(self, registry: Registry, dry_run: bool = False) -> SyncReport:
         """Create and change tables until they are as declared.
@@ -70,37 +85,59 @@ class SchemaEngine:
         dry run reports failures and raises nothing. Raises SpecError and BackendError as `plan`.
         """
         started_at = self._clock()
-        plan, referenced = self._survey(registry)
-        work = _Work(plan)
+        survey = self._surveyor.survey(registry)
+        work = _Work(survey.plan)
+        clean: dict[str, CleanState] = {}
         if dry_run:
             work.settle_as_planned()
-        elif plan.has_changes:
-            self._work_off(work, _Hands(self._reader, self._session(), plan, referenced))
-        report = SyncReport(plan, work.in_order(), started_at, self._clock(), dry_run)
+        elif survey.plan.has_changes:
+            self._work_off(work, _Hands(self._surveyor, self._session(), survey))
+            clean = self._verify(work, survey)
+        report = SyncReport(survey.plan, work.in_order(), started_at, self._clock(), dry_run)
         for outcome in report:
             if not outcome.plan.has_work:
                 self._tell(outcome)
         if not dry_run:
+            self._remember(survey, clean)
             report.raise_failures()
         return report
 
-    def _survey(self, registry: Registry) -> tuple[SchemaPlan, ReferencedColumns]:
-        tables = registry.in_order()
-        outsiders = registry.outsiders()
-        states = self._reader.describe([*(table.full_name for table in tables), *outsiders])
-        referenced = referenced_columns(registry, states)
-        plans = tuple(
-            plan_table(
-                table,
-                states[table.full_name],
-                self._capabilities,
-                referenced,
-                parent_rejections(table, registry, states, referenced),
-            )
-            for table in tables
-        )
-        parents = {table.full_name: tuple(registry.parents_of(table)) for table in tables}
-        return SchemaPlan(plans, parents, self._capabilities), referenced
+    def _verify(self, work: _Work, survey: Survey) -> dict[str, CleanState]:
+        """Success is what tables look like afterwards, not that no statement complained.
+
+        All tables are looked at by one reading; gives those that are clean now.
+        """
+        done = [outcome for outcome in work.outcomes.values() if outcome.applied]
+        sound = {outcome.name: outcome for outcome in done if not outcome.status.bad}
+        try:
+            looks = self._surveyor.look_again(survey, [o.plan for o in sound.values()])
+        except BackendError as error:
+            for outcome in sound.values():
+                told = f"the statements ran, but the table cannot be read again: {error}"
+                self._settle(work, replace(outcome, status=TableStatus.FAILED, error=told))
+            return {}
+        for name, left in looks.plans.items():
+            self._settle_as_seen(work, sound[name], left)
+        return looks.clean_states(looks.plans)
+
+    def _settle_as_seen(self, work: _Work, outcome: TableOutcome, left: TablePlan) -> None:
+        if left.is_as_declared:
+            work.settle(replace(outcome, version=left.version))
+            return
+        rest = "; ".join(map(str, left.rejections or left.lines))
+        told = f"the statements ran, but the table is not as declared: {rest}"
+        failed = replace(outcome, status=TableStatus.FAILED, error=told, version=left.version)
+        self._settle(work, failed)
+
+    def _settle(self, work: _Work, outcome: TableOutcome) -> None:
+        work.settle(outcome)
+        self._tell(outcome)
+
+    def _remember(self, survey: Survey, clean: dict[str, CleanState]) -> None:
+        untouched = {plan.name: plan for plan in survey.plan.tables if not plan.has_work}
+        found = {**survey.clean_states(untouched), **clean}
+        known = survey.remembered
+        self._memory.remember({key: one for key, one in found.items() if known.get(key) != one})
 
     def _work_off(self, work: _Work, hands: _Hands) -> None:
         running: dict[Future[TableOutcome], TableName] = {}
@@ -109,14 +146,20 @@ class SchemaEngine:
             while work.todo or running:
                 for outcome in work.skip_blocked():
                     self._tell(outcome)
-                for table in work.take_ready():
-                    self._progress(Event(_STEP, str(table.name), StepState.STARTED))
-                    running[pool.submit(hands.apply, table)] = table.name
+                while len(running) < self._max_parallel:
+                    wave = work.take_ready(self._looks_ahead, busy=bool(running))
+                    moved = hands.moved(wave)
+                    for table in wave:
+                        self._progress(Event(_STEP, str(table.name), StepState.STARTED))
+                        running[pool.submit(hands.apply, table, table.name in moved)] = table.name
+                    if not wave:
+                        break
+                if not running:
+                    continue
                 done, _ = wait(running, return_when=FIRST_COMPLETED)
                 for future in done:
                     del running[future]
-                    work.settle(future.result())
-                    self._tell(future.result())
+                    self._settle(work, future.result())
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
 
@@ -164,16 +207,22 @@ class _Work:
                 del self.todo[name]
         return skipped
 
-    def take_ready(self) -> list[TablePlan]:
-        """Tables all of whose parents are done; they are no longer to do."""
+    def take_ready(self, limit: int, *, busy: bool) -> list[TablePlan]:
+        """Tables all of whose parents are done; they are no longer to do.
+
+        Drops wait until nothing else is left: what refers to them is changed by then.
+        """
         ready = [
             table
             for name, table in self.todo.items()
-            if all(parent in self.outcomes for parent in self.plan.parents[name])
+            if table.outlook is not Outlook.DROP
+            and all(parent in self.outcomes for parent in self.plan.parents[name])
         ]
-        for table in ready:
+        if not ready and not busy:
+            ready = list(self.todo.values())
+        for table in ready[:limit]:
             del self.todo[table.name]
-        return ready
+        return ready[:limit]
 
     def in_order(self) -> tuple[TableOutcome, ...]:
         return tuple(self.outcomes[table.name] for table in self.plan.tables)
@@ -191,20 +240,44 @@ def _without_work(table: TablePlan) -> TableOutcome:
 
 @dataclass(frozen=True, slots=True)
 class _Hands:
-    """Runs the statements of one table and looks at what they did. Used by many threads."""
+    """Runs the statements of one table. Used by many threads."""
 
-    reader: TableReader
+    surveyor: Surveyor
     session: SqlSession
-    plan: SchemaPlan
-    referenced: ReferencedColumns
+    survey: Survey
 
-    def apply(self, table: TablePlan) -> TableOutcome:
+    def moved(self, wave: Sequence[TablePlan]) -> set[TableName]:
+        """Tables whose stamp is another one than when they were planned, by one reading."""
+        if not wave:
+            return set()
+        now = self.surveyor.stamps([table.name for table in wave])
+        then = self.survey.stamps
+        return {table.name for table in wave if now.get(table.name) != then.get(table.name)}
+
+    def apply(self, table: TablePlan, moved: bool) -> TableOutcome:
         started = time.monotonic()
-        applied, error = self._execute(table.statements)
-        status, told, notes, version = self._verdict(table, error)
-        return TableOutcome(
-            table, status, applied, told, notes, time.monotonic() - started, version
-        )
+        applied, error = 0, ""
+        notes: tuple[str, ...] = ()
+        status = _DONE[table.outlook]
+        if moved and self._has_another_plan(table):
+            error = _MOVED
+        else:
+            applied, error = self._execute(table.statements)
+        if error:
+            status, error, notes = self._verdict(table, status, error)
+        seconds = time.monotonic() - started
+        return TableOutcome(table, status, applied, error, notes, seconds)
+
+    def _has_another_plan(self, table: TablePlan) -> bool:
+        now = self._look_again(table)
+        return now is None or (now.lines, now.statements) != (table.lines, table.statements)
+
+    def _look_again(self, table: TablePlan) -> TablePlan | None:
+        """The plan of the table as it is now; None where it cannot be read."""
+        try:
+            return self.surveyor.look_again(self.survey, [table]).plans[table.name]
+        except BackendError:
+            return None
 
     def _execute(self, statements: Sequence[str]) -> tuple[int, str]:
         """Run in order; how many ran, and why the next one did not."""
@@ -216,21 +289,10 @@ class _Hands:
         return len(statements), ""
 
     def _verdict(
-        self, table: TablePlan, error: str
-    ) -> tuple[TableStatus, str, tuple[str, ...], int | None]:
-        """Success is what the table looks like afterwards, not that no statement complained."""
-        created = table.outlook is Outlook.CREATE
-        done = TableStatus.CREATED if created else TableStatus.CHANGED
-        try:
-            state = self.reader.describe([table.name])[table.name]
-        except BackendError as unread:
-            told = error or f"the statements ran, but the table cannot be read again: {unread}"
-            return TableStatus.FAILED, told, (), None
-        version = state.version if isinstance(state, LiveTable) else None
-        left = plan_table(table.table, state, self.plan.capabilities, self.referenced)
-        if left.outlook is Outlook.UNCHANGED:
-            notes = (f"somebody else made the same change: {error}",) if error else ()
-            return done, "", notes, version
-        rest = "; ".join(map(str, left.rejections or left.lines))
-        told = error or f"the statements ran, but the table is not as declared: {rest}"
-        return TableStatus.FAILED, told, (), version
+        self, table: TablePlan, done: TableStatus, error: str
+    ) -> tuple[TableStatus, str, tuple[str, ...]]:
+        """What was refused is no failure if somebody else has made the table as declared."""
+        now = self._look_again(table)
+        if now is not None and now.is_as_declared:
+            return done, "", (f"somebody else made the same change: {error}",)
+        return TableStatus.FAILED, error, ()

@@ -6,10 +6,10 @@ from collections.abc import Iterator, Mapping
 
 from lakeflow_meta.names import TableName
 from lakeflow_meta.schema.diff import ReferencedColumns
-from lakeflow_meta.schema.live import LiveTable, TableState, Unreadable
+from lakeflow_meta.schema.live import LiveTable, LiveView, TableState, Unreadable
 from lakeflow_meta.schema.registry import Registry, type_problems
-from lakeflow_meta.schema.table import DeltaTable, ForeignKey
-from lakeflow_meta.schema.validate import Rejection, Rule
+from lakeflow_meta.schema.table import Declared, DeltaTable, ForeignKey
+from lakeflow_meta.schema.verdict import Rejection, Rule
 
 States = Mapping[TableName, TableState]
 
@@ -17,17 +17,21 @@ States = Mapping[TableName, TableState]
 def referenced_columns(registry: Registry, states: States) -> ReferencedColumns:
     """Primary keys of all parents: declared ones, and those of live tables where they are seen."""
     live = {
-        name.key: state.primary_key or ()
+        name.key: state.keys.primary.columns
         for name, state in states.items()
         if isinstance(state, LiveTable)
+        and state.keys is not None
+        and state.keys.primary is not None
     }
-    return {**live, **{table.full_name.key: table.primary_key for table in registry}}
+    return {**live, **{table.full_name.key: table.primary_key for table in registry.tables}}
 
 
 def parent_rejections(
-    table: DeltaTable, registry: Registry, states: States, referenced: ReferencedColumns
+    table: Declared, registry: Registry, states: States, referenced: ReferencedColumns
 ) -> tuple[Rejection, ...]:
     """What is wrong with a table's keys to live tables; declared parents are checked before."""
+    if not isinstance(table, DeltaTable):
+        return ()
     return tuple(
         Rejection(Rule.FOREIGN_KEY_PARENT, f"foreign_keys[{index}]", message, hint)
         for index, key in enumerate(table.foreign_keys)
@@ -45,6 +49,9 @@ def _findings(
         return
     if isinstance(state, Unreadable):
         yield f"the parent {key.parent} cannot be read: {state.reason}", state.hint
+        return
+    if isinstance(state, LiveView):
+        yield f"the parent {key.parent} is a view", "foreign keys name tables"
         return
     columns = key.referenced_columns or referenced.get(key.parent.key, ())
     if len(columns) != len(key.columns):

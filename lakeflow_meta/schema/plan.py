@@ -1,37 +1,34 @@
 """What a sync would do: differences, the SQL that works them off, and what is refused. Pure.
 
-A plan's statements are the ones that run, letter by letter; a plan with a refusal has none.
+A plan's statements are the ones that run, letter by letter; a plan with a refusal has none. What
+only the data can tell is a query of the plan: `TablePlan.answered` is the plan when it was asked.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any, assert_never
 
-from lakeflow_meta import sql
+from lakeflow_meta import sql_tables as sql
 from lakeflow_meta.names import TableName
-from lakeflow_meta.schema.change_lines import ChangeLine, lines_of
+from lakeflow_meta.schema.capabilities import Capabilities
+from lakeflow_meta.schema.change import Change, ChangeLine
+from lakeflow_meta.schema.constraint_changes import AddForeignKey, AddPrimaryKey
 from lakeflow_meta.schema.diff import (
-    AddCheck,
-    AddColumns,
-    AddForeignKey,
-    AddPrimaryKey,
-    CreateTable,
-    EnableFeatures,
-    PossibleChange,
     ReferencedColumns,
-    SetClustering,
-    SetColumnComments,
-    SetProperties,
-    SetTableComment,
     compare_table,
+    compare_view,
+    in_order,
 )
-from lakeflow_meta.schema.live import TableState, Unreadable
-from lakeflow_meta.schema.table import DeltaTable
-from lakeflow_meta.schema.validate import Capabilities, Rejection, Rule, judge
+from lakeflow_meta.schema.live import LiveTable, LiveView, TableState, Unreadable
+from lakeflow_meta.schema.renames import plan_renames
+from lakeflow_meta.schema.table import Declared, DeltaTable, DroppedTable, View
+from lakeflow_meta.schema.table_changes import DropTable, RenameTable, SetTags
+from lakeflow_meta.schema.validate import judge
+from lakeflow_meta.schema.verdict import Question, Rejection, Rule, Verdict
 
 
 class Outlook(StrEnum):
@@ -39,6 +36,7 @@ class Outlook(StrEnum):
 
     CREATE = "create"
     CHANGE = "change"
+    DROP = "drop"
     UNCHANGED = "unchanged"
     REJECTED = "rejected"
 
@@ -48,16 +46,19 @@ class TablePlan:
     """One table: what differs, the statements that make it so, and what stands against it.
 
     ``lines`` shows every difference, also those of a rejected table. ``version`` is the table's
-    Delta version, None where it cannot be seen.
+    Delta version, None where it cannot be seen. ``query`` counts what ``questions`` ask for, a
+    column of its one row each.
     """
 
-    table: DeltaTable
+    table: Declared
     outlook: Outlook
     lines: tuple[ChangeLine, ...] = ()
     statements: tuple[str, ...] = ()
     rejections: tuple[Rejection, ...] = ()
     notes: tuple[str, ...] = ()
     version: int | None = None
+    questions: tuple[Question, ...] = ()
+    query: str = ""
 
     @property
     def name(self) -> TableName:
@@ -68,6 +69,30 @@ class TablePlan:
     def has_work(self) -> bool:
         """Whether a sync would run statements."""
         return bool(self.statements)
+
+    @property
+    def is_as_declared(self) -> bool:
+        """Whether nothing differs, and nothing has to be asked of the data."""
+        return self.outlook is Outlook.UNCHANGED and not self.questions
+
+    def answered(self, counts: Sequence[int]) -> TablePlan:
+        """The plan when the data has been asked; ``counts`` are rows, by question."""
+        answers = [q.answer(count) for q, count in zip(self.questions, counts, strict=True)]
+        return self._without_questions([answer for answer in answers if answer is not None])
+
+    def unanswered(self, reason: str) -> TablePlan:
+        """The plan when the data could not be asked."""
+        message = f"the data could not be checked: {reason}"
+        return self._without_questions([Rejection(Rule.DATA_NOT_READ, "data", message)])
+
+    def _without_questions(self, refused: list[Rejection]) -> TablePlan:
+        plan = replace(self, questions=(), query="")
+        return plan.refused(refused) if refused else plan
+
+    def refused(self, rejections: Sequence[Rejection]) -> TablePlan:
+        """The plan with more that stands against it."""
+        refused = (*self.rejections, *rejections)
+        return replace(self, outlook=Outlook.REJECTED, statements=(), rejections=refused)
 
     def text_lines(self) -> Iterator[str]:
         """The plan of the table as a diff."""
@@ -100,7 +125,6 @@ class SchemaPlan:
 
     tables: tuple[TablePlan, ...]
     parents: Mapping[TableName, tuple[TableName, ...]]
-    capabilities: Capabilities
 
     @property
     def has_changes(self) -> bool:
@@ -132,6 +156,15 @@ class SchemaPlan:
         counts = ", ".join(f"{count} {name}" for name, count in self.counts().items() if count)
         return "\n".join([*shown, f"{_tables(len(self.tables))}: {counts or 'nothing declared'}"])
 
+    def sql_text(self) -> str:
+        """The statements as a script, under the name of each table."""
+        parts = [
+            "\n".join([f"-- {table.name}", *(f"{text};" for text in table.statements)])
+            for table in self.tables
+            if table.has_work
+        ]
+        return "\n\n".join(parts)
+
     def to_dict(self) -> dict[str, Any]:
         """The plan as JSON."""
         return {"tables": [table.to_dict() for table in self.tables], "counts": self.counts()}
@@ -141,30 +174,101 @@ def _tables(count: int) -> str:
     return "1 table" if count == 1 else f"{count} tables"
 
 
-def plan_table(
-    declared: DeltaTable,
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What the plan of one table depends on besides itself.
+
+    ``referenced`` are primary keys of parents, ``managed`` the keys of all declared names.
+    """
+
+    capabilities: Capabilities
+    referenced: ReferencedColumns
+    managed: frozenset[str] = frozenset()
+
+
+def plan_declared(
+    declared: Declared,
     state: TableState,
-    capabilities: Capabilities,
-    parents: ReferencedColumns,
+    around: Surroundings,
     rejections: tuple[Rejection, ...] = (),
+    old: TableState = None,
 ) -> TablePlan:
-    """Plan one table. ``rejections`` were found before, against other tables."""
+    """Plan one declaration. ``rejections`` were found before, against other tables; ``old`` is
+    what stands at the name that a table had before.
+    """
+    match declared:
+        case DeltaTable():
+            plan = _plan_table(declared, state, around, old)
+        case View():
+            plan = _plan_view(declared, state)
+        case DroppedTable():
+            plan = _plan_drop(declared, state)
+        case _:
+            assert_never(declared)
+    return plan.refused(rejections) if rejections else plan
+
+
+def _plan_table(
+    declared: DeltaTable, state: TableState, around: Surroundings, old: TableState
+) -> TablePlan:
     if isinstance(state, Unreadable):
-        return TablePlan(declared, Outlook.REJECTED, rejections=(_unreadable(state), *rejections))
-    changes = compare_table(declared, state, parents)
-    verdict = judge(changes, declared, state, capabilities)
-    refused = (*verdict.rejections, *rejections)
-    lines = tuple(line for change in verdict.drift for line in lines_of(change))
-    statements = () if refused else _all_statements(declared, verdict.allowed, capabilities)
-    return TablePlan(
-        declared,
-        _outlook(created=state is None, refused=bool(refused), work=bool(statements)),
-        lines,
-        statements,
-        refused,
-        verdict.notes,
-        None if state is None else state.version,
-    )
+        return _refused(declared, _unreadable(state))
+    if isinstance(state, LiveView):
+        return _refused(declared, _another_kind(f"{declared.full_name} is a view, not a table"))
+    live = old if state is None and isinstance(old, LiveTable) else state
+    changes = compare_table(declared, live, around.referenced)
+    verdict = judge(changes, declared, live, around.capabilities, around.managed)
+    if state is None and live is not None:
+        verdict.allow(RenameTable(live.name, declared.full_name))
+    questions = tuple(verdict.questions)
+    plan = _planned(declared, live, verdict)
+    if verdict.rejections:
+        certain = [question.otherwise for question in questions]
+        return plan.refused([rejection for rejection in certain if rejection is not None])
+    if not questions or live is None:
+        return plan
+    return replace(plan, questions=questions, query=_query(declared, live, questions))
+
+
+def _plan_view(declared: View, state: TableState) -> TablePlan:
+    if isinstance(state, Unreadable):
+        return _refused(declared, _unreadable(state))
+    if isinstance(state, LiveTable):
+        return _refused(declared, _another_kind(f"{declared.full_name} is a table, not a view"))
+    verdict = Verdict()
+    for change in compare_view(declared, state):
+        verdict.allow(change)
+    return _planned(declared, state, verdict)
+
+
+def _plan_drop(declared: DroppedTable, state: TableState) -> TablePlan:
+    if state is None or (isinstance(state, Unreadable) and state.kind == "no_schema"):
+        return TablePlan(declared, Outlook.UNCHANGED)
+    if isinstance(state, Unreadable):
+        return _refused(declared, _unreadable(state))
+    if isinstance(state, LiveView):
+        return _refused(declared, _another_kind(f"{declared.full_name} is a view, not a table"))
+    verdict = Verdict()
+    verdict.allow(DropTable(len(state.columns)))
+    return replace(_planned(declared, state, verdict), outlook=Outlook.DROP)
+
+
+def _planned(
+    declared: Declared,
+    live: LiveTable | LiveView | None,
+    verdict: Verdict,
+) -> TablePlan:
+    lines = tuple(line for change in in_order(iter(verdict.drift)) for line in change.lines())
+    refused = tuple(verdict.rejections)
+    statements = () if refused else tuple(_statements(declared, verdict.allowed))
+    outlook = _outlook(created=live is None, refused=bool(refused), work=bool(statements))
+    version = None if live is None else live.version
+    return TablePlan(declared, outlook, lines, statements, refused, tuple(verdict.notes), version)
+
+
+def _statements(declared: Declared, changes: Sequence[Change]) -> Iterator[str]:
+    for change in in_order(iter(changes)):
+        yield from change.statements(declared.full_name)
 
 
 def _outlook(*, created: bool, refused: bool, work: bool) -> Outlook:
@@ -175,47 +279,46 @@ def _outlook(*, created: bool, refused: bool, work: bool) -> Outlook:
     return Outlook.CREATE if created else Outlook.CHANGE
 
 
+def _query(declared: DeltaTable, live: LiveTable, questions: Sequence[Question]) -> str:
+    """One look at the table for all questions, as its columns will be named."""
+    after = plan_renames(declared, live).live.columns
+    shape = [
+        (new.name, sql.as_type(old.name, old.data_type, new.data_type))
+        for old, new in zip(live.columns, after, strict=True)
+    ]
+    there = {column.name.lower() for column in after}
+    shape += [
+        (column.name, sql.typed_null(column.data_type))
+        for column in declared.columns
+        if column.name.lower() not in there
+    ]
+    conditions = {f"q{index}": question.condition for index, question in enumerate(questions)}
+    return sql.count_rows(live.name, shape, conditions)
+
+
+def standing_notes(declared: Declared, capabilities: Capabilities) -> tuple[str, ...]:
+    """What a plan says of a declaration on this target whatever the live table is."""
+    if not isinstance(declared, DeltaTable):
+        return ()
+    kept = [
+        change
+        for change in compare_table(declared, None, {})
+        if isinstance(change, SetTags | AddPrimaryKey | AddForeignKey)
+    ]
+    return tuple(judge(kept, declared, None, capabilities).notes)
+
+
+# --------------------------------------------------------------------------- refusals
+
+
+def _refused(declared: Declared, rejection: Rejection) -> TablePlan:
+    return TablePlan(declared, Outlook.REJECTED, rejections=(rejection,))
+
+
 def _unreadable(state: Unreadable) -> Rejection:
     rule = Rule.SCHEMA_MISSING if state.kind == "no_schema" else Rule.TABLE_UNREADABLE
     return Rejection(rule, "table", state.reason, state.hint)
 
 
-def _all_statements(
-    declared: DeltaTable, changes: tuple[PossibleChange, ...], capabilities: Capabilities
-) -> tuple[str, ...]:
-    name = declared.full_name
-    return tuple(text for change in changes for text in _statements(name, change, capabilities))
-
-
-def _statements(  # noqa: C901 - a flat match over a closed union
-    table: TableName, change: PossibleChange, capabilities: Capabilities
-) -> tuple[str, ...]:
-    match change:
-        case CreateTable(declared):
-            create = sql.create_table(declared)
-            if sql.clusters_late(declared):
-                return create, sql.cluster_by(table, declared.clustered_by)
-            return (create,)
-        case EnableFeatures(features):
-            enabled = {f"delta.feature.{feature}": "supported" for feature in features}
-            return (sql.set_properties(table, enabled),)
-        case AddColumns(columns):
-            return (sql.add_columns(table, [(new.column, new.after) for new in columns]),)
-        case SetColumnComments(comments):
-            after = {name: text for name, _, text in comments}
-            groups = [after] if capabilities.many_comments else [{n: t} for n, t in after.items()]
-            return tuple(sql.comment_columns(table, group) for group in groups)
-        case SetTableComment(after=text):
-            return (sql.comment_table(table, text),)
-        case SetProperties(after=properties):
-            return (sql.set_properties(table, properties),)
-        case SetClustering(after=names):
-            return (sql.cluster_by(table, names),)
-        case AddCheck(name, expression):
-            return (sql.add_check(table, name, expression),)
-        case AddPrimaryKey(name, names):
-            return (sql.add_primary_key(table, name, names),)
-        case AddForeignKey(name, names, parent, referenced):
-            return (sql.add_foreign_key(table, name, names, parent, referenced),)
-        case _:
-            assert_never(change)
+def _another_kind(message: str) -> Rejection:
+    return Rejection(Rule.ANOTHER_KIND, "table", message, "declare another name, or drop it")

@@ -1,68 +1,124 @@
-"""Declared tables of one run: each name once, keys that fit, parents before children. Pure."""
+"""What is declared for one run: each name once, keys that fit, parents before children. Pure."""
 
 from __future__ import annotations
 
 import heapq
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
 
-from lakeflow_meta.errors import Problem, SpecError
+from lakeflow_meta.errors import ConfigError, Problem, SpecError
 from lakeflow_meta.names import TableName
+from lakeflow_meta.paths import place_of
 from lakeflow_meta.schema.constraint_names import foreign_key_name, primary_key_name
 from lakeflow_meta.schema.live import LiveTable
-from lakeflow_meta.schema.table import DeltaTable, ForeignKey
+from lakeflow_meta.schema.table import Declared, DeltaTable, ForeignKey, View
 from lakeflow_meta.schema.types import same_type
+from lakeflow_meta.sql_tokens import names_in_query
+
+
+@dataclass(frozen=True, slots=True)
+class NamePolicy:
+    """How declared tables may be named; empty is no limit.
+
+    ``namespaces`` are patterns of ``catalog.schema`` (``main.*``); ``tables`` and ``columns`` are
+    regular expressions that a whole name must match. Raises ConfigError for an expression that is
+    none.
+    """
+
+    namespaces: Sequence[str] = ()
+    tables: str = ""
+    columns: str = ""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "namespaces", tuple(self.namespaces))
+        for pattern in (self.tables, self.columns):
+            try:
+                re.compile(pattern)
+            except re.error as error:
+                raise ConfigError(f"naming pattern {pattern!r}: {error}") from error
+
+    def problems(self, table: Declared) -> Iterator[Problem]:
+        """What the policy has against a declaration."""
+        name = table.full_name
+        place = f"{name.catalog}.{name.schema}".lower()
+        patterns = [pattern.lower() for pattern in self.namespaces]
+        if patterns and not any(fnmatchcase(place, pattern) for pattern in patterns):
+            allowed = ", ".join(self.namespaces)
+            yield _problem(table, "table", f"the table is outside of {allowed}")
+        if self.tables and not re.fullmatch(self.tables, name.name):
+            yield _problem(table, "table", f"name {name.name!r} does not match {self.tables}")
+        if self.columns and isinstance(table, DeltaTable):
+            for index, column in enumerate(table.columns):
+                if not re.fullmatch(self.columns, column.name):
+                    path = f"columns[{index}].name"
+                    message = f"name {column.name!r} does not match {self.columns}"
+                    yield _problem(table, path, message)
 
 
 class Registry:
-    """A collection of declared tables.
+    """A collection of declared tables, views and drops.
 
-    ``namespaces`` (``catalog.schema``) limits where tables may be; empty is no limit. A parent of a
+    ``namespaces`` (patterns of ``catalog.schema``) or a whole ``policy`` limit names. A parent of a
     foreign key may be outside the registry: it is then looked up on the platform (`outsiders`).
     """
 
     def __init__(
-        self, tables: Iterable[DeltaTable] = (), *, namespaces: Iterable[str] = ()
+        self,
+        tables: Iterable[Declared] = (),
+        *,
+        namespaces: Iterable[str] = (),
+        policy: NamePolicy | None = None,
     ) -> None:
-        self._namespaces = tuple(namespace.lower() for namespace in namespaces)
-        self._tables: dict[str, DeltaTable] = {}
+        self._policy = policy or NamePolicy(tuple(namespaces))
+        self._tables: dict[str, Declared] = {}
         self.register(*tables)
 
-    def register(self, *tables: DeltaTable) -> Registry:
-        """Add tables; the registry itself, for chaining.
+    def register(self, *tables: Declared) -> Registry:
+        """Add declarations; the registry itself, for chaining.
 
-        Raises SpecError naming every table that is already there or outside the namespaces; then
-        none is added.
+        Raises SpecError naming every one that is already there or against the policy; then none is
+        added.
         """
         added = dict(self._tables)
-        problems = [problem for table in tables if (problem := self._refusal(table, added))]
+        problems = [problem for table in tables for problem in self._refusals(table, added)]
+        problems += _location_problems(added.values())
         if problems:
             raise SpecError(problems)
         self._tables = added
         return self
 
-    def _refusal(self, table: DeltaTable, added: dict[str, DeltaTable]) -> Problem | None:
-        name = table.full_name
-        first = added.setdefault(name.key, table)
+    def _refusals(self, table: Declared, added: dict[str, Declared]) -> Iterator[Problem]:
+        first = added.setdefault(table.full_name.key, table)
         if first is not table:
             message = f"the table is already declared as {first.full_name}"
-            return _problem(table, "table", message, "names are compared without case; keep one")
-        if self._namespaces and f"{name.catalog}.{name.schema}".lower() not in self._namespaces:
-            allowed = ", ".join(self._namespaces)
-            return _problem(table, "table", f"the table is outside of {allowed}")
-        return None
+            yield _problem(table, "table", message, "names are compared without case; keep one")
+            return
+        yield from self._policy.problems(table)
 
     def __len__(self) -> int:
         return len(self._tables)
 
-    def __iter__(self) -> Iterator[DeltaTable]:
+    def __iter__(self) -> Iterator[Declared]:
         return iter(self._tables[key] for key in sorted(self._tables))
 
-    def get(self, name: TableName) -> DeltaTable | None:
-        """The declared table of that name, without regard to case."""
+    @property
+    def tables(self) -> Iterator[DeltaTable]:
+        """The declared Delta tables, by name."""
+        return (table for table in self if isinstance(table, DeltaTable))
+
+    @property
+    def keys(self) -> frozenset[str]:
+        """`TableName.key` of everything that is declared."""
+        return frozenset(self._tables)
+
+    def get(self, name: TableName) -> Declared | None:
+        """What is declared under that name, without regard to case."""
         return self._tables.get(name.key)
 
     def subset(self, names: Iterable[TableName]) -> Registry:
-        """Only these tables. Raises SpecError for names that are not declared."""
+        """Only these. Raises SpecError for names that are not declared."""
         wanted = list(names)
         missing = [name for name in wanted if self.get(name) is None]
         if missing:
@@ -73,26 +129,54 @@ class Registry:
 
     def outsiders(self) -> list[TableName]:
         """Parents of foreign keys that are not declared here, sorted."""
-        parents = {key.parent.key: key.parent for table in self for key in table.foreign_keys}
+        parents = {key.parent.key: key.parent for t in self.tables for key in t.foreign_keys}
         return [parents[key] for key in sorted(parents) if key not in self._tables]
 
-    def parents_of(self, table: DeltaTable) -> list[TableName]:
-        """Declared tables that a table's foreign keys name, itself left out."""
-        own = table.full_name.key
-        keys = {key.parent.key for key in table.foreign_keys} - {own}
+    def old_names(self) -> list[TableName]:
+        """Names that tables had before, sorted. Raises SpecError where one is declared, too."""
+        old = {t.old_name.key: t.old_name for t in self.tables if t.old_name is not None}
+        return [old[key] for key in sorted(old)]
+
+    def parents_of(self, table: Declared) -> list[TableName]:
+        """Declared tables that foreign keys or a view's query name, the table itself left out."""
+        if isinstance(table, DeltaTable):
+            named = {key.parent.key for key in table.foreign_keys}
+        elif isinstance(table, View):
+            named = {".".join(parts).lower() for parts in names_in_query(table.query)}
+        else:
+            named = set()
+        keys = named - {table.full_name.key}
         return [self._tables[key].full_name for key in sorted(keys) if key in self._tables]
 
-    def in_order(self) -> tuple[DeltaTable, ...]:
+    def in_order(self) -> tuple[Declared, ...]:
         """Parents first, then by name. Raises SpecError with every problem between tables."""
         parents = {
             key: {parent.key for parent in self.parents_of(table)}
             for key, table in self._tables.items()
         }
         order = _dependency_order(parents)
-        problems = [*self._key_problems(), *self._cycle_problems(parents, set(order))]
+        problems = [
+            *self._key_problems(),
+            *self._rename_problems(),
+            *self._cycle_problems(parents, set(order)),
+        ]
         if problems:
             raise SpecError(problems)
         return tuple(self._tables[key] for key in order)
+
+    def _rename_problems(self) -> Iterator[Problem]:
+        seen: dict[str, DeltaTable] = {}
+        for table in self.tables:
+            old = table.old_name
+            if old is None:
+                continue
+            if old.key in self._tables:
+                message = f"{old} is the earlier name of the table, but declared, too"
+                yield _problem(table, "renamed_from", message, "take one of them out")
+            first = seen.setdefault(old.key, table)
+            if first is not table:
+                message = f"{old} is also the earlier name of {first.full_name}"
+                yield _problem(table, "renamed_from", message)
 
     def _cycle_problems(
         self, parents: Mapping[str, set[str]], ordered: set[str]
@@ -100,13 +184,15 @@ class Registry:
         rest = {key: parents[key] - ordered for key in sorted(parents.keys() - ordered)}
         for cycle in _cycles(rest):
             shown = " → ".join(str(self._tables[key].full_name) for key in [*cycle, cycle[0]])
-            hint = "leave out one of these foreign keys"
             table = self._tables[cycle[0]]
-            yield _problem(table, "foreign_keys", f"foreign keys go round: {shown}", hint)
+            what = "views" if isinstance(table, View) else "foreign keys"
+            path = "view" if isinstance(table, View) else "foreign_keys"
+            hint = f"leave out one of these {what}"
+            yield _problem(table, path, f"{what} go round: {shown}", hint)
 
     def _key_problems(self) -> Iterator[Problem]:
         names: dict[tuple[str, str], DeltaTable] = {}
-        for table in self:
+        for table in self.tables:
             if table.primary_key:
                 yield from _name_taken(names, table, "primary_key", primary_key_name(table))
             for index, key in enumerate(table.foreign_keys):
@@ -114,8 +200,10 @@ class Registry:
                 name = foreign_key_name(table.full_name, key)
                 yield from _name_taken(names, table, path, name)
                 parent = self.get(key.parent)
-                if parent is not None:
+                if isinstance(parent, DeltaTable):
                     yield from _fit_problems(table, key, parent, path)
+                elif parent is not None:
+                    yield _problem(table, path, f"{parent.full_name} is declared, but is no table")
 
 
 def _name_taken(
@@ -127,6 +215,18 @@ def _name_taken(
     if first is not table:
         message = f"constraint name {name!r} is also made for {first.full_name}"
         yield _problem(table, path, message, "give the foreign key a name of its own")
+
+
+def _location_problems(tables: Iterable[Declared]) -> Iterator[Problem]:
+    """Two tables in one place would write over each other."""
+    seen: dict[str, Declared] = {}
+    for table in tables:
+        if not isinstance(table, DeltaTable) or not table.location:
+            continue
+        first = seen.setdefault(place_of(table.location), table)
+        if first is not table:
+            message = f"the location is also that of {first.full_name}"
+            yield _problem(table, "location", message, "give each table a place of its own")
 
 
 def _fit_problems(
@@ -162,7 +262,7 @@ def type_problems(
             yield _problem(table, path, f"types differ: {pair}")
 
 
-def _problem(table: DeltaTable, path: str, message: str, hint: str = "") -> Problem:
+def _problem(table: Declared, path: str, message: str, hint: str = "") -> Problem:
     return Problem(str(table.full_name), 0, 0, path, message, hint)
 
 

@@ -19,6 +19,7 @@ class TableStatus(StrEnum):
 
     CREATED = "created"
     CHANGED = "changed"
+    DROPPED = "dropped"
     UNCHANGED = "unchanged"
     PLANNED = "planned"
     FAILED = "failed"

@@ -1,4 +1,4 @@
-"""What a declared table must obey to be creatable at all. Pure.
+"""What a declared table or view must obey to be creatable at all. Pure.
 
 Each rule yields a `Finding` whose path leads into the declaration. All rules run, so that
 everything wrong is seen at once.
@@ -7,23 +7,29 @@ everything wrong is seen at once.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from lakeflow_meta.errors import ConfigError
 from lakeflow_meta.findings import Finding, Path, did_you_mean
+from lakeflow_meta.schema.expressions import expression_problem
+from lakeflow_meta.schema.field_paths import path_key, read_path, type_at
 from lakeflow_meta.schema.types import (
     Array,
     Binary,
     Boolean,
     DataType,
+    Long,
     Map,
     Struct,
     Variant,
     nested_types,
 )
+from lakeflow_meta.sql import split_statements
+from lakeflow_meta.sql_tokens import tokens
 
 if TYPE_CHECKING:
-    from lakeflow_meta.schema.table import Column, DeltaTable
+    from lakeflow_meta.schema.table import Column, DeltaTable, View
 
 MAX_NAME_LENGTH = 255
 # https://docs.databricks.com/delta/clustering.html: up to four clustering keys.
@@ -44,16 +50,24 @@ _RESERVED_PROPERTIES = {
     "delta.minreaderversion": "name the feature instead: delta.feature.<name> = supported",
     "delta.minwriterversion": "name the feature instead: delta.feature.<name> = supported",
 }
+_LOCATION = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:/|/")
 _CONSTRAINT_PREFIX = "delta.constraints."
 _CHECK_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-_QUOTED = re.compile(r"'(?:[^'\\]|\\.|'')*'|\"(?:[^\"\\]|\\.)*\"|`(?:[^`]|``)*`", re.DOTALL)
-_SQL_TOKEN = re.compile(_QUOTED.pattern + r"|[\w.]+|\S", re.DOTALL)
-_COMMENT = re.compile(r"--|/\*")
+# https://docs.databricks.com/database-objects/tags.html#constraints
+_MAX_TAGS = 50
+_MAX_TAG_LENGTH = 256
+_NO_TAG_KEY = re.compile(r"[.,\-=/:\x00-\x1f]|^\s|\s$|^$")
+_QUERY_WORDS = ("SELECT", "WITH", "VALUES", "FROM", "TABLE")
 
 
 def table_problems(table: DeltaTable) -> Iterator[Finding]:
     """Everything that is wrong with a declared table."""
     yield from _column_problems(table)
+    yield from _value_problems(table)
+    yield from _rename_problems(table)
+    yield from _consent_problems(table)
+    yield from _location_problems(table)
+    yield from _tag_problems(table.tags, ("tags",))
     yield from _primary_key_problems(table)
     yield from _foreign_key_problems(table)
     yield from _layout_problems(table)
@@ -116,6 +130,128 @@ def _has_lost_not_null(data_type: DataType, nullable: bool) -> bool:
             return False
 
 
+# --------------------------------------------------------------------------- values of columns
+
+
+def _value_problems(table: DeltaTable) -> Iterator[Finding]:
+    """Where the values of columns come from, and what is said about columns."""
+    for index, column in enumerate(table.columns):
+        path: Path = ("columns", index)
+        sources = {"default": column.default, "generated": column.generated}
+        given = [name for name, text in sources.items() if text]
+        given += ["identity"] if column.identity else []
+        if len(given) > 1:
+            message = f"column {column.name!r} has {' and '.join(given)}"
+            yield Finding((*path, given[-1]), message, "keep one of them")
+        for name, text in sources.items():
+            problem = expression_problem(text) if text else ""
+            if problem:
+                yield Finding((*path, name), f"{name} of {column.name!r}: {problem}")
+        yield from _identity_problems(column, (*path, "identity"))
+        yield from _tag_problems(column.tags, (*path, "tags"))
+
+
+def _identity_problems(column: Column, path: Path) -> Iterator[Finding]:
+    if column.identity is None:
+        return
+    if not isinstance(column.data_type, Long):
+        message = f"identity column {column.name!r} is {column.data_type}"
+        yield Finding(path, message, "identity columns are bigint")
+    if column.identity.step == 0:
+        yield Finding(path, f"identity column {column.name!r} has a step of 0")
+
+
+def _tag_problems(tags: Mapping[str, str], path: Path) -> Iterator[Finding]:
+    if len(tags) > _MAX_TAGS:
+        yield Finding(path, f"at most {_MAX_TAGS} tags are possible")
+    for key, value in tags.items():
+        if _NO_TAG_KEY.search(key) or len(key) > _MAX_TAG_LENGTH:
+            hint = f"1 to {_MAX_TAG_LENGTH} characters, none of . , - = / : and no outer blanks"
+            yield Finding((*path, key), f"tag {key!r} is not a usable name", hint)
+        if len(value) > _MAX_TAG_LENGTH:
+            message = f"the value of tag {key!r} is longer than {_MAX_TAG_LENGTH} characters"
+            yield Finding((*path, key), message)
+
+
+# --------------------------------------------------------------------------- renames, consent
+
+
+def _rename_problems(table: DeltaTable) -> Iterator[Finding]:
+    if table.renamed_from:
+        yield from _old_name_problems(table)
+    seen: set[tuple[str, ...]] = set()
+    for old, new in table.renamed_columns.items():
+        path = ("renamed_columns", old)
+        try:
+            before, after = read_path(old), read_path(new)
+        except ValueError as error:
+            yield Finding(path, str(error))
+            continue
+        if before[:-1] != after[:-1]:
+            hint = f"write the parts before the last one as they are declared: {new}"
+            yield Finding(path, f"{old} and {new} are not in the same place", hint)
+        elif type_at(table.columns, after) is None:
+            yield Finding(path, f"{new} is not declared", "renamed_columns maps old to new names")
+        elif path_key(after) in seen:
+            yield Finding(path, f"two columns are renamed to {new}")
+        seen.add(path_key(after))
+    yield from _rename_circles(table)
+
+
+def _old_name_problems(table: DeltaTable) -> Iterator[Finding]:
+    path = ("renamed_from",)
+    try:
+        old = table.old_name
+    except ConfigError as error:
+        yield Finding(path, str(error))
+        return
+    if old is not None and old.key == table.full_name.key:
+        yield Finding(path, "the table is renamed from itself", "leave renamed_from out")
+    elif old is not None and old.catalog.lower() != table.catalog.lower():
+        yield Finding(path, f"{old} is in another catalog", "tables are renamed inside a catalog")
+
+
+def _rename_circles(table: DeltaTable) -> Iterator[Finding]:
+    steps = {old.lower(): new.lower() for old, new in table.renamed_columns.items()}
+    for start in steps:
+        walked, current = [start], steps[start]
+        while current in steps and current not in walked:
+            walked.append(current)
+            current = steps[current]
+        if current == start == min(walked):
+            message = f"names go round: {' → '.join([*walked, start])}"
+            hint = "rename through a name of its own, in two syncs"
+            yield Finding(("renamed_columns",), message, hint)
+
+
+def _consent_problems(table: DeltaTable) -> Iterator[Finding]:
+    from lakeflow_meta.schema.table import Consent
+
+    for index, words in enumerate(table.allow):
+        word = words.split()[0].lower() if words.strip() else ""
+        if word not in list(Consent):
+            message = f"allow: {words!r} is not known"
+            yield Finding(("allow", index), message, did_you_mean(word, list(Consent)))
+
+
+def _location_problems(table: DeltaTable) -> Iterator[Finding]:
+    if table.location and not _LOCATION.match(table.location):
+        hint = "write a URI (s3://…, abfss://…, file:///…) or an absolute path"
+        yield Finding(("location",), f"location {table.location!r} is not absolute", hint)
+
+
+def view_problems(view: View) -> Iterator[Finding]:
+    """Everything that is wrong with a declared view."""
+    statements = split_statements(view.query)
+    words = [token.word for token in tokens(view.query) if token.text != "("]
+    if len(statements) != 1 or ";" in view.query.rstrip()[-1:]:
+        yield Finding(("view",), "a view is one SELECT without a semicolon")
+    elif words[0] not in _QUERY_WORDS:
+        yield Finding(("view",), f"a view starts with SELECT or WITH, not {words[0] or '?'}")
+    if "${" in view.query:
+        yield Finding(("view",), "Spark would replace ${…}; write the value")
+
+
 # --------------------------------------------------------------------------- keys
 
 
@@ -168,12 +304,15 @@ def _layout_problems(table: DeltaTable) -> Iterator[Finding]:
 def _layout_keys(
     table: DeltaTable, names: Sequence[str], path: Path, refused: tuple[type, ...]
 ) -> Iterator[Finding]:
-    yield from _reference_problems(table, names, path)
+    whole = [name for name in names if "." not in name or table.column(name) is not None]
+    yield from _reference_problems(table, whole, path)
     for name in names:
         column = table.column(name)
-        if column is not None and isinstance(column.data_type, refused):
-            message = f"column {name!r} of type {column.data_type} cannot be used here"
-            yield Finding(path, message)
+        found = type_at(table.columns, read_path(name)) if column is None else column.data_type
+        if found is None and name not in whole:
+            yield Finding(path, f"field {name!r} is not declared")
+        if isinstance(found, refused):
+            yield Finding(path, f"column {name!r} of type {found} cannot be used here")
 
 
 def _reference_problems(table: DeltaTable, names: Sequence[str], path: Path) -> Iterator[Finding]:
@@ -194,7 +333,7 @@ def _reference_problems(table: DeltaTable, names: Sequence[str], path: Path) -> 
 
 def _property_problems(table: DeltaTable) -> Iterator[Finding]:
     seen: set[str] = set()
-    for key in table.properties:
+    for key in (*table.properties, *table.absent_properties):
         path = ("properties", key)
         lowered = key.lower()
         if not key:
@@ -219,33 +358,9 @@ def _check_problems(table: DeltaTable) -> Iterator[Finding]:
         if name.lower() in seen:
             yield Finding(path, f"check {name!r} is declared twice")
         seen.add(name.lower())
-        problem = _expression_problem(expression)
+        problem = expression_problem(expression)
         if problem:
             yield Finding(path, f"check {name!r}: {problem}")
-
-
-def _expression_problem(expression: str) -> str:
-    if not expression.strip():
-        return "the expression is empty"
-    if "${" in expression:
-        return "Spark would replace ${…}; write the value"
-    if _COMMENT.search(_QUOTED.sub("''", expression)):
-        return "comments are not possible here"
-    depth = 0
-    for piece in sql_tokens(expression):
-        depth += (piece == "(") - (piece == ")")
-        if depth < 0 or piece in (";", "'", '"', "`"):
-            return f"the expression is not closed or ends too early at {piece!r}"
-    return "a parenthesis is not closed" if depth else ""
-
-
-def sql_tokens(expression: str) -> list[str]:
-    """The tokens of an expression; words in lower case, quoted text as it is.
-
-    Delta keeps a check's text with other blanks than it was given, so texts are compared by this.
-    """
-    tokens = _SQL_TOKEN.findall(expression)
-    return [token if token[0] in "'\"`" else token.lower() for token in tokens]
 
 
 def _property(table: DeltaTable, key: str) -> str:

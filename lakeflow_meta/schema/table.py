@@ -1,7 +1,7 @@
-"""Declared tables: `DeltaTable` is the value, `TableSpec` its form in YAML and JSON. Pure.
+"""Declared tables, views and drops: values that obey every rule of `rules`. Pure.
 
-A `DeltaTable` that exists obeys every rule of `rules`: they run when it is made, and all that is
-wrong comes in one error.
+The rules run when a value is made, and all that is wrong comes in one error. `table_spec` is their
+form in YAML and JSON.
 """
 
 from __future__ import annotations
@@ -9,39 +9,37 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Annotated, Any, Literal
-
-from pydantic import (
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    ModelWrapValidatorHandler,
-    ValidationError,
-    field_validator,
-    model_validator,
-)
-from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from lakeflow_meta.errors import ConfigError, Problem, SpecError
-from lakeflow_meta.findings import Finding, Path, path_text
-from lakeflow_meta.fingerprint import canonical_json
+from lakeflow_meta.findings import Finding, path_text
 from lakeflow_meta.names import TableName
+from lakeflow_meta.schema.field_paths import Path, read_path
 from lakeflow_meta.schema.frozen_mapping import NOTHING, FrozenMapping
-from lakeflow_meta.schema.rules import table_problems
-from lakeflow_meta.schema.type_text import parse_type
+from lakeflow_meta.schema.rules import table_problems, view_problems
 from lakeflow_meta.schema.types import DataType, check_type
 
 
-class UndeclaredColumns(StrEnum):
-    """What to do about live columns that the declaration does not name.
+class Policy(StrEnum):
+    """What to do about things of the live table that the declaration does not name.
 
-    ``REJECT`` refuses to touch the table until somebody decides; ``KEEP`` leaves them alone, for
-    tables that are also changed by others (schema evolution of an ingestion).
+    ``ADDITIVE`` leaves columns, their order, checks, tags and properties alone that are not named,
+    for tables that are also changed by others (schema evolution of an ingestion). ``STRICT`` makes
+    the table exactly as declared; properties of Delta itself (``delta.…``) stay.
     """
 
-    REJECT = "reject"
-    KEEP = "keep"
+    ADDITIVE = "additive"
+    STRICT = "strict"
+
+
+class Consent(StrEnum):
+    """Words for changes that lose or rewrite data, as ``allow`` names them.
+
+    A word alone allows the change for every column; with a name behind it, for that one:
+    ``drop_column memo``.
+    """
+
+    DROP_COLUMN = "drop_column"
+    BACKFILL = "backfill"
 
 
 class InvalidTableError(SpecError):
@@ -55,16 +53,33 @@ class InvalidTableError(SpecError):
 
 
 @dataclass(frozen=True, slots=True)
+class Identity:
+    """Numbers that the table gives by itself; with ``always`` nobody else may give any.
+
+    https://docs.databricks.com/sql/language-manual/sql-ref-syntax-ddl-create-table-using.html
+    """
+
+    start: int = 1
+    step: int = 1
+    always: bool = True
+
+
+@dataclass(frozen=True, slots=True)
 class Column:
-    """One column of a table."""
+    """One column of a table. ``default`` and ``generated`` are SQL expressions."""
 
     name: str
     data_type: DataType
     nullable: bool = True
     comment: str = ""
+    default: str = ""
+    generated: str = ""
+    identity: Identity | None = None
+    tags: Mapping[str, str] = NOTHING
 
     def __post_init__(self) -> None:
         check_type(self.data_type, f"column {self.name!r}")
+        object.__setattr__(self, "tags", FrozenMapping(self.tags))
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,9 +117,14 @@ class ForeignKey:
 class DeltaTable:
     """A declared table. Raises InvalidTableError with everything that is wrong when it is made.
 
-    ``clustered_by`` and ``properties`` manage only what they name: an empty ``clustered_by`` and a
-    property that is not named leave the live table as it is. ``checks`` maps names to SQL
-    expressions. Property values may be given as booleans or numbers.
+    ``clustered_by``, ``tags`` and ``properties`` manage what they name; see `Policy` for the rest.
+    ``checks`` maps names to SQL expressions. Property values may be booleans or numbers; None says
+    that the table must not have the property.
+
+    ``location`` makes the table external. ``renamed_from`` is an earlier name of the table (in its
+    schema, or ``catalog.schema.table``), ``renamed_columns`` maps earlier names of columns to names
+    that are declared, with dotted paths inside structs; both do nothing once they are done.
+    ``allow`` holds words of `Consent`.
     """
 
     catalog: str
@@ -118,26 +138,103 @@ class DeltaTable:
     clustered_by: Sequence[str] = ()
     partitioned_by: Sequence[str] = ()
     checks: Mapping[str, str] = NOTHING
-    undeclared_columns: UndeclaredColumns = UndeclaredColumns.REJECT
+    tags: Mapping[str, str] = NOTHING
+    location: str = ""
+    renamed_from: str = ""
+    renamed_columns: Mapping[str, str] = NOTHING
+    policy: Policy = Policy.ADDITIVE
+    allow: Sequence[str] = ()
+    absent_properties: Sequence[str] = ()
 
     def __post_init__(self) -> None:
-        key_lists = ("primary_key", "clustered_by", "partitioned_by")
+        key_lists = ("primary_key", "clustered_by", "partitioned_by", "allow", "absent_properties")
         _freeze(self, "columns", "foreign_keys", *key_lists)
-        properties = {key: property_text(value) for key, value in self.properties.items()}
-        object.__setattr__(self, "properties", FrozenMapping(properties))
-        object.__setattr__(self, "checks", FrozenMapping(self.checks))
+        self._split_properties()
+        for name in ("checks", "tags", "renamed_columns"):
+            object.__setattr__(self, name, FrozenMapping(getattr(self, name)))
         findings = [*_name_problems(self), *table_problems(self)]
         if findings:
-            raise InvalidTableError(f"{self.catalog}.{self.schema}.{self.name}", findings)
+            raise InvalidTableError(str(self.full_name), findings)
+
+    def _split_properties(self) -> None:
+        given = dict(self.properties)
+        absent = {*self.absent_properties, *(key for key in given if given[key] is None)}
+        kept = {key: property_text(given[key]) for key in given.keys() - absent}
+        object.__setattr__(self, "properties", FrozenMapping(kept))
+        object.__setattr__(self, "absent_properties", tuple(sorted(absent)))
 
     @property
     def full_name(self) -> TableName:
         """The three-level name."""
         return TableName(self.catalog, self.schema, self.name)
 
+    @property
+    def old_name(self) -> TableName | None:
+        """The three-level name that the table had before."""
+        if not self.renamed_from:
+            return None
+        if "." in self.renamed_from:
+            return TableName.parse(self.renamed_from)
+        return self.full_name.sibling(self.renamed_from)
+
     def column(self, name: str) -> Column | None:
         """The column of that name, without regard to case."""
         return column_named(self.columns, name)
+
+    @property
+    def clustering_paths(self) -> tuple[Path, ...]:
+        """``clustered_by`` as paths: names of columns, or of fields inside them."""
+        return tuple(
+            (n,) if self.column(n) is not None else read_path(n) for n in self.clustered_by
+        )
+
+    def allows(self, consent: Consent, subject: str) -> bool:
+        """Whether ``allow`` has the word, alone or for this column."""
+        wanted = {consent, f"{consent} {subject}".lower()}
+        return any(" ".join(words.split()).lower() in wanted for words in self.allow)
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """A declared view: ``query`` is one SELECT, with full names of what it reads."""
+
+    catalog: str
+    schema: str
+    name: str
+    query: str
+    comment: str = ""
+
+    def __post_init__(self) -> None:
+        findings = [*_name_problems(self), *view_problems(self)]
+        if findings:
+            raise InvalidTableError(str(self.full_name), findings)
+
+    @property
+    def full_name(self) -> TableName:
+        """The three-level name."""
+        return TableName(self.catalog, self.schema, self.name)
+
+
+@dataclass(frozen=True, slots=True)
+class DroppedTable:
+    """A table that must not be there: a sync drops it with its data. Views are not touched."""
+
+    catalog: str
+    schema: str
+    name: str
+
+    def __post_init__(self) -> None:
+        findings = list(_name_problems(self))
+        if findings:
+            raise InvalidTableError(str(self.full_name), findings)
+
+    @property
+    def full_name(self) -> TableName:
+        """The three-level name."""
+        return TableName(self.catalog, self.schema, self.name)
+
+
+Declared = DeltaTable | View | DroppedTable
 
 
 def column_named(columns: Sequence[Column], name: str) -> Column | None:
@@ -160,7 +257,7 @@ def _freeze(value: object, *names: str) -> None:
         object.__setattr__(value, name, tuple(given))
 
 
-def _name_problems(table: DeltaTable) -> Iterator[Finding]:
+def _name_problems(table: Declared) -> Iterator[Finding]:
     try:
         table_name(table.catalog, table.schema, table.name)
     except ConfigError as error:
@@ -171,220 +268,3 @@ def table_name(catalog: str, schema: str, name: str) -> TableName:
     """Put three parts together. Raises ConfigError where one is not usable."""
     parts = (part.replace("`", "``") for part in (catalog, schema, name))
     return TableName.parse(".".join(f"`{part}`" for part in parts))
-
-
-# --------------------------------------------------------------------------- YAML and JSON
-
-
-class _Spec(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
-
-
-class ColumnBody(_Spec):
-    """What is said about a column under its name."""
-
-    type: Annotated[str, Field(description="SQL type, e.g. bigint or decimal(10,2)")]
-    nullable: bool | None = None
-    comment: str = ""
-
-    @field_validator("type")
-    @classmethod
-    def _known(cls, text: str) -> str:
-        return str(parse_type(text))
-
-
-class ColumnSpec(ColumnBody):
-    """One column of a list."""
-
-    name: str
-
-
-def _names(value: Any) -> Any:
-    return [value] if isinstance(value, str) else value
-
-
-def _column_list(value: Any) -> Any:
-    """Columns given as ``name: type`` or ``name: {type: …}``, as a list."""
-    if not isinstance(value, dict):
-        return value
-    columns: list[ColumnSpec] = []
-    errors: list[InitErrorDetails] = []
-    for name, given in value.items():
-        body = given if isinstance(given, dict) else {"type": given}
-        try:
-            checked = ColumnBody.model_validate(body)
-            columns.append(ColumnSpec(name=name, **checked.model_dump()))
-        except ValidationError as error:
-            errors += [
-                _moved(detail, _column_path(name, given, detail)) for detail in error.errors()
-            ]
-    if errors:
-        raise ValidationError.from_exception_data("columns", errors)
-    return columns
-
-
-def _column_path(name: str, given: Any, detail: Any) -> Path:
-    return (name, *detail["loc"]) if isinstance(given, dict) else (name,)
-
-
-def _moved(detail: Any, path: Path) -> InitErrorDetails:
-    return InitErrorDetails(
-        type=detail["type"], loc=path, input=detail["input"], ctx=detail.get("ctx", {})
-    )
-
-
-Names = Annotated[list[str], BeforeValidator(_names, json_schema_input_type=str | list[str])]
-Columns = Annotated[
-    list[ColumnSpec],
-    BeforeValidator(
-        _column_list, json_schema_input_type=list[ColumnSpec] | dict[str, str | ColumnBody]
-    ),
-]
-
-
-class ForeignKeySpec(_Spec):
-    """Columns that name a row of another table."""
-
-    columns: Names
-    references: Annotated[str, Field(description="catalog.schema.table")]
-    referenced_columns: Names = []
-    name: str = ""
-
-    @field_validator("references")
-    @classmethod
-    def _a_table(cls, text: str) -> str:
-        try:
-            return str(TableName.parse(text))
-        except ConfigError as error:
-            raise ValueError(str(error)) from error
-
-
-class TableSpec(_Spec):
-    """One declared table. ``table``, or ``catalog``, ``schema`` and ``name``, say which.
-
-    Columns of the primary key are NOT NULL unless they say otherwise, which is an error.
-    """
-
-    table: str = ""
-    catalog: str = ""
-    schema_name: Annotated[str, Field(alias="schema")] = ""
-    name: str = ""
-    module: str = ""
-    columns: Columns
-    comment: str = ""
-    primary_key: Names = []
-    foreign_keys: list[ForeignKeySpec] = []
-    properties: dict[str, str | bool | int | float] = {}
-    cluster_by: Names = []
-    partition_by: Names = []
-    checks: dict[str, str] = {}
-    undeclared_columns: Literal["reject", "keep"] = "reject"
-    is_active: bool | None = None
-
-    @model_validator(mode="wrap")
-    @classmethod
-    def _obey_the_rules(cls, data: Any, make: ModelWrapValidatorHandler[TableSpec]) -> TableSpec:
-        spec = make(data)
-        try:
-            spec.to_table()
-        except InvalidTableError as error:
-            details = [_detail(finding, data) for finding in error.findings]
-            raise ValidationError.from_exception_data("table", details) from error
-        except ConfigError as error:
-            raise ValueError(str(error)) from error
-        return spec
-
-    @property
-    def full_name(self) -> str:
-        """``catalog.schema.name``."""
-        return str(self._table_name())
-
-    def to_table(self) -> DeltaTable:
-        """The declared table. Raises InvalidTableError, ConfigError."""
-        name = self._table_name()
-        return DeltaTable(
-            name.catalog,
-            name.schema,
-            name.name,
-            columns=[self._column(column) for column in self.columns],
-            comment=self.comment,
-            primary_key=self.primary_key,
-            foreign_keys=[ForeignKey(**key.model_dump()) for key in self.foreign_keys],
-            properties={key: property_text(value) for key, value in self.properties.items()},
-            clustered_by=self.cluster_by,
-            partitioned_by=self.partition_by,
-            checks=self.checks,
-            undeclared_columns=UndeclaredColumns(self.undeclared_columns),
-        )
-
-    def row(self) -> dict[str, Any]:
-        """The control-table row; ``is_active`` is None where the declaration does not name it."""
-        return {
-            "table_name": self.full_name,
-            "module_name": self.module or None,
-            "definition": canonical_json(definition(self.to_table())),
-            "is_active": self.is_active,
-        }
-
-    def _table_name(self) -> TableName:
-        parts = (self.catalog, self.schema_name, self.name)
-        if self.table and not any(parts):
-            return TableName.parse(self.table)
-        if self.table or not all(parts):
-            raise ConfigError("name the table by table, or by catalog, schema and name")
-        return table_name(*parts)
-
-    def _column(self, spec: ColumnSpec) -> Column:
-        in_key = spec.name.lower() in (name.lower() for name in self.primary_key)
-        nullable = not in_key if spec.nullable is None else spec.nullable
-        return Column(spec.name, parse_type(spec.type), nullable, spec.comment)
-
-
-_SPEC_WORDS = {"clustered_by": "cluster_by", "partitioned_by": "partition_by"}
-
-
-def _detail(finding: Finding, data: Any) -> InitErrorDetails:
-    """A broken rule as pydantic carries it, with its path in the document that was given."""
-    path = (_SPEC_WORDS.get(str(finding.path[0]), finding.path[0]), *finding.path[1:])
-    columns = data.get("columns") if isinstance(data, dict) else None
-    if isinstance(columns, dict) and path[0] == "columns" and len(path) > 1:
-        path = ("columns", list(columns)[int(path[1])])
-    error = PydanticCustomError(
-        "value_error", "{error}", {"error": finding.message, "hint": finding.hint}
-    )
-    return InitErrorDetails(type=error, loc=path, input=None)
-
-
-def definition(table: DeltaTable) -> dict[str, Any]:
-    """The JSON form of a table without its name; equal tables give equal definitions."""
-    keep = table.undeclared_columns is UndeclaredColumns.KEEP
-    parts = {
-        "columns": [_column_definition(column) for column in table.columns],
-        "comment": table.comment,
-        "primary_key": list(table.primary_key),
-        "foreign_keys": [_key_definition(key) for key in table.foreign_keys],
-        "properties": dict(table.properties),
-        "cluster_by": list(table.clustered_by),
-        "partition_by": list(table.partitioned_by),
-        "checks": dict(table.checks),
-        "undeclared_columns": "keep" if keep else "",
-    }
-    return {name: value for name, value in parts.items() if value}
-
-
-def _column_definition(column: Column) -> dict[str, Any]:
-    parts: dict[str, Any] = {"name": column.name, "type": str(column.data_type)}
-    if not column.nullable:
-        parts["nullable"] = False
-    if column.comment:
-        parts["comment"] = column.comment
-    return parts
-
-
-def _key_definition(key: ForeignKey) -> dict[str, Any]:
-    parts: dict[str, Any] = {"columns": list(key.columns), "references": str(key.parent)}
-    if key.referenced_columns:
-        parts["referenced_columns"] = list(key.referenced_columns)
-    if key.name:
-        parts["name"] = key.name
-    return parts

@@ -10,6 +10,7 @@ from lakeflow_meta.schema.types import (
     PLAIN_NAME,
     PLAIN_TYPES,
     Array,
+    Char,
     DataType,
     Decimal,
     Float,
@@ -18,7 +19,9 @@ from lakeflow_meta.schema.types import (
     StructField,
     Timestamp,
     UnknownTypeError,
+    Varchar,
 )
+from lakeflow_meta.sql import text_of_literal
 
 # https://docs.databricks.com/sql/language-manual/sql-ref-datatypes.html
 _BY_WORD: dict[str, DataType] = {
@@ -30,10 +33,8 @@ _BY_WORD: dict[str, DataType] = {
     "dec": Decimal(),
     "numeric": Decimal(),
 }
-_COMPLEX = ("array", "map", "struct")
+_WITH_PARAMETERS = ("array", "map", "struct", "char", "varchar")
 _MEANT = {
-    "varchar": "string",
-    "char": "string",
     "text": "string",
     "nvarchar": "string",
     "datetime": "timestamp",
@@ -53,7 +54,11 @@ def parse_type(text: str) -> DataType:
     return _TypeText(text).read()
 
 
-_TOKEN = re.compile(r"\s*(?:([A-Za-z_][A-Za-z0-9_]*)|`((?:[^`]|``)+)`|(\d+)|([<>(),:]))")
+_TOKEN = re.compile(
+    r"""\s*(?:[A-Za-z_][A-Za-z0-9_]*|`(?:[^`]|``)+`|\d+|[<>(),:]"""
+    r"""|'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*")""",
+    re.DOTALL,
+)
 
 
 class _TypeText:
@@ -94,6 +99,14 @@ class _TypeText:
                 return self._struct()
             case "decimal" | "dec" | "numeric":
                 return self._decimal()
+            case "char" | "character":
+                return Char(self._length())
+            case "varchar":
+                return Varchar(self._length())
+            case "interval":
+                # https://docs.databricks.com/sql/language-manual/data-types/interval-type.html
+                message = f"type {self._text!r}: Delta does not store intervals"
+                raise UnknownTypeError(message, "store a bigint of seconds, or a string")
             case _:
                 return self._plain(word)
 
@@ -112,6 +125,12 @@ class _TypeText:
             numbers.append(self._number())
         self._expect(")")
         return Decimal(*numbers)
+
+    def _length(self) -> int:
+        self._expect("(")
+        length = self._number()
+        self._expect(")")
+        return length
 
     def _number(self) -> int:
         token = self._next()
@@ -150,9 +169,16 @@ class _TypeText:
         if not nullable:
             self._expect("not")
             self._expect("null")
-        if self._peek().lower() == "comment":
-            raise self._error("struct fields take no comment here; comment the column")
-        return StructField(name, data_type, nullable)
+        return StructField(name, data_type, nullable, self._comment())
+
+    def _comment(self) -> str:
+        if self._peek().lower() != "comment":
+            return ""
+        self._expect("comment")
+        token = self._next()
+        if token[0] not in "'\"":
+            raise self._error(f"a quoted comment is expected, not {token!r}")
+        return text_of_literal(token)
 
     def _peek(self) -> str:
         return self._tokens[self._position] if self._position < len(self._tokens) else ""
@@ -175,7 +201,7 @@ class _TypeText:
 
 
 def _unknown(word: str, text: str) -> UnknownTypeError:
-    close = get_close_matches(word, [*_BY_WORD, *_COMPLEX], n=1)
+    close = get_close_matches(word, [*_BY_WORD, *_WITH_PARAMETERS], n=1)
     meant = _MEANT.get(word) or (close[0] if close else "")
     named = f"type {word!r}" if word == text.strip().lower() else f"type {word!r} in {text!r}"
     return UnknownTypeError(f"{named} is not known", f"did you mean {meant}?" if meant else "")

@@ -4,8 +4,7 @@
 back as an equal value, `read_delta_type` reads Delta's schema JSON. A type that is not known is an
 error, never a column left out: a column that cannot be seen would look as if it were absent.
 
-Not modelled: the length of CHAR and VARCHAR (Delta stores them as strings), whether array elements
-and map values may be NULL, and comments of struct fields.
+Not modelled, because SQL has no words for it: whether array elements and map values may be NULL.
 """
 
 from __future__ import annotations
@@ -15,7 +14,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from lakeflow_meta.sql import ident
+from lakeflow_meta.sql import ident, literal
 
 MAX_PRECISION = 38
 PLAIN_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
@@ -132,6 +131,44 @@ class Variant(_Plain):
 
 
 @dataclass(frozen=True, slots=True)
+class Void(_Plain):
+    """Nothing but NULL: a column whose type is not known yet."""
+
+    word, delta = "void", "void"
+
+
+@dataclass(frozen=True, slots=True)
+class Char:
+    """Text of exactly ``length`` characters, padded with blanks; Delta keeps it as a string."""
+
+    length: int
+
+    def __post_init__(self) -> None:
+        _check_length(self.length)
+
+    def __str__(self) -> str:
+        return f"char({self.length})"
+
+
+@dataclass(frozen=True, slots=True)
+class Varchar:
+    """Text of at most ``length`` characters; Delta keeps it as a string."""
+
+    length: int
+
+    def __post_init__(self) -> None:
+        _check_length(self.length)
+
+    def __str__(self) -> str:
+        return f"varchar({self.length})"
+
+
+def _check_length(length: int) -> None:
+    if type(length) is not int or length < 1:
+        raise ValueError(f"the length of a text type is at least 1, not {length!r}")
+
+
+@dataclass(frozen=True, slots=True)
 class Decimal:
     """A decimal number with ``precision`` digits, ``scale`` of them after the point."""
 
@@ -187,6 +224,7 @@ class StructField:
     name: str
     data_type: DataType
     nullable: bool = True
+    comment: str = ""
 
     def __post_init__(self) -> None:
         check_type(self.data_type, f"struct field {self.name!r}")
@@ -195,7 +233,8 @@ class StructField:
 
     def __str__(self) -> str:
         name = self.name if PLAIN_NAME.fullmatch(self.name) else ident(self.name)
-        return f"{name}:{self.data_type}{'' if self.nullable else ' not null'}"
+        comment = f" comment {literal(self.comment)}" if self.comment else ""
+        return f"{name}:{self.data_type}{'' if self.nullable else ' not null'}{comment}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,13 +257,13 @@ class Struct:
 
 
 DataType = (
-    Byte | Short | Integer | Long | Float | Double | Decimal | Boolean | String | Binary
-    | Date | Timestamp | TimestampNtz | Variant | Array | Map | Struct
+    Byte | Short | Integer | Long | Float | Double | Decimal | Boolean | String | Char | Varchar
+    | Binary | Date | Timestamp | TimestampNtz | Variant | Void | Array | Map | Struct
 )  # fmt: skip
 
 PLAIN_TYPES: tuple[DataType, ...] = (
     Byte(), Short(), Integer(), Long(), Float(), Double(), Boolean(), String(), Binary(),
-    Date(), Timestamp(), TimestampNtz(), Variant(),
+    Date(), Timestamp(), TimestampNtz(), Variant(), Void(),
 )  # fmt: skip
 DELTA_WORDS = {kind.delta: kind for kind in PLAIN_TYPES if isinstance(kind, _Plain)}
 
@@ -254,8 +293,24 @@ def nested_types(data_type: DataType) -> Iterator[DataType]:
 
 
 def same_type(one: DataType, other: DataType) -> bool:
-    """Whether two types are equal; names of struct fields are compared without case."""
-    return one == other or str(one).lower() == str(other).lower()
+    """Whether two types hold the same values; names of struct fields are compared without case.
+
+    Comments of struct fields, and whether these may be NULL, do not matter.
+    """
+    return one == other or _bare(one) == _bare(other)
+
+
+def _bare(data_type: DataType) -> str:
+    match data_type:
+        case Array(element):
+            return f"array<{_bare(element)}>"
+        case Map(key, value):
+            return f"map<{_bare(key)},{_bare(value)}>"
+        case Struct(fields):
+            parts = (f"{ident(field.name.lower())}:{_bare(field.data_type)}" for field in fields)
+            return f"struct<{','.join(parts)}>"
+        case _:
+            return str(data_type)
 
 
 # --------------------------------------------------------------------------- from Delta
@@ -297,4 +352,5 @@ def _read_delta_word(word: str) -> DataType:
 
 
 def _read_delta_field(field: Mapping[str, Any]) -> StructField:
-    return StructField(field["name"], read_delta_type(field["type"]), field["nullable"])
+    comment = (field.get("metadata") or {}).get("comment", "")
+    return StructField(field["name"], read_delta_type(field["type"]), field["nullable"], comment)

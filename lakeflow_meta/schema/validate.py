@@ -2,96 +2,50 @@
 
 Everything that is refused is refused before the first statement of its table runs, with the rule's
 name, the reason and the way out. Nothing is refused silently, and nothing is ignored: what is left
-alone on purpose becomes a note.
+alone on purpose becomes a note. What only the data can tell becomes a `Question`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
-from enum import StrEnum
-from typing import assert_never
+from dataclasses import dataclass
 
-from lakeflow_meta.schema.diff import (
+from lakeflow_meta import sql_tables as sql
+from lakeflow_meta.schema import rules_of_columns as columns
+from lakeflow_meta.schema.capabilities import Capabilities
+from lakeflow_meta.schema.change import Change
+from lakeflow_meta.schema.column_changes import (
     AddColumns,
+    AmbiguousRename,
+    ChangeNullability,
+    ChangeSource,
+    ChangeType,
+    MoveColumn,
+    RemoveColumns,
+    RenameColumn,
+    SetComments,
+)
+from lakeflow_meta.schema.constraint_changes import (
+    AddCheck,
     AddForeignKey,
     AddPrimaryKey,
-    Change,
-    ChangeCheck,
-    ChangeNullability,
-    ChangePartitioning,
-    ChangePrimaryKey,
-    ChangeType,
-    ImpossibleChange,
-    PossibleChange,
-    RemoveColumn,
-    SetClustering,
+    DropCheck,
+    DropForeignKey,
+    DropPrimaryKey,
 )
+from lakeflow_meta.schema.field_paths import Path
 from lakeflow_meta.schema.live import LiveTable
-from lakeflow_meta.schema.table import DeltaTable, UndeclaredColumns
-
-
-@dataclass(frozen=True, slots=True)
-class Capabilities:
-    """What a target can do beyond plain Delta.
-
-    ``keys``: it keeps primary and foreign keys. ``many_comments``: one ALTER may set the comments
-    of several columns.
-    """
-
-    name: str
-    keys: bool
-    many_comments: bool
-
-
-# Spark 4.1 with Delta 4.4: ADD CONSTRAINT … KEY is UNSUPPORTED_FEATURE.TABLE_OPERATION (measured).
-OPEN_SOURCE_DELTA = Capabilities("open-source Delta", keys=False, many_comments=True)
-# Several columns in one ALTER COLUMN need a recent runtime, so one statement a column is sent.
-# https://docs.databricks.com/sql/language-manual/sql-ref-syntax-ddl-alter-table-manage-column.html
-UNITY_CATALOG = Capabilities("Unity Catalog", keys=True, many_comments=False)
-
-
-class Rule(StrEnum):
-    """Why a table was refused."""
-
-    TABLE_UNREADABLE = "table_unreadable"
-    SCHEMA_MISSING = "schema_missing"
-    COLUMN_NOT_DECLARED = "column_not_declared"
-    TYPE_CHANGE = "type_change"
-    NULLABILITY_CHANGE = "nullability_change"
-    NOT_NULL_COLUMN_ADDED = "not_null_column_added"
-    PARTITIONING_CHANGE = "partitioning_change"
-    CLUSTERING_UNKNOWN = "clustering_unknown"
-    CLUSTERING_OF_PARTITIONED_TABLE = "clustering_of_partitioned_table"
-    CHECK_CHANGE = "check_change"
-    PRIMARY_KEY_CHANGE = "primary_key_change"
-    FOREIGN_KEY_PARENT = "foreign_key_parent"
-
-
-@dataclass(frozen=True, slots=True)
-class Rejection:
-    """One difference that is refused."""
-
-    rule: Rule
-    subject: str
-    message: str
-    hint: str = ""
-
-    def __str__(self) -> str:
-        return f"{self.message} ({self.hint})" if self.hint else self.message
-
-
-@dataclass(frozen=True, slots=True)
-class Verdict:
-    """What may be done, what is refused, and what is left alone on purpose.
-
-    ``drift`` holds every difference that is not left alone, refused ones too.
-    """
-
-    allowed: tuple[PossibleChange, ...] = ()
-    rejections: tuple[Rejection, ...] = ()
-    notes: tuple[str, ...] = ()
-    drift: tuple[Change, ...] = ()
+from lakeflow_meta.schema.table import DeltaTable, Policy
+from lakeflow_meta.schema.table_changes import (
+    ChangeLocation,
+    ChangePartitioning,
+    SetClustering,
+    SetProperties,
+    SetTags,
+    UnsetProperties,
+    UnsetTags,
+)
+from lakeflow_meta.schema.verdict import Question, Rejection, Rule, Verdict
 
 
 def judge(
@@ -99,149 +53,212 @@ def judge(
     declared: DeltaTable,
     live: LiveTable | None,
     capabilities: Capabilities,
+    managed: frozenset[str] = frozenset(),
 ) -> Verdict:
-    """Judge every difference of one table."""
-    verdict = Verdict(notes=tuple(_notes(declared, live)) if live else ())
+    """Judge every difference of one table. ``managed`` are the keys of all declared tables."""
+    court = _Court(declared, live, capabilities, managed, Verdict())
+    if live is not None:
+        court.verdict.notes += _spelling_notes(declared, live)
     for change in changes:
-        found = _judge_one(change, declared, live, capabilities)
-        verdict = Verdict(
-            verdict.allowed + found.allowed,
-            verdict.rejections + found.rejections,
-            verdict.notes + found.notes,
-            verdict.drift + ((change,) if found.allowed or found.rejections else ()),
+        court.judge(change)
+    columns.hint_at_renames(court.verdict, changes)
+    return court.verdict
+
+
+@dataclass(frozen=True, slots=True)
+class _Court:
+    """Judges one change after the other into ``verdict``."""
+
+    declared: DeltaTable
+    live: LiveTable | None
+    capabilities: Capabilities
+    managed: frozenset[str]
+    verdict: Verdict
+
+    @property
+    def _strict(self) -> bool:
+        return self.declared.policy is Policy.STRICT
+
+    def judge(self, change: Change) -> None:
+        if self.live is None:
+            self._judge_new(change)
+        else:
+            self._judge_difference(change, self.live)
+
+    def _judge_new(self, change: Change) -> None:
+        """A table that is not there can be made in any way that the target knows."""
+        match change:
+            case SetTags():
+                self._judge_tags(change, seen=True)
+            case AddPrimaryKey() | AddForeignKey():
+                self._judge_key(change, seen=True)
+            case _:
+                self.verdict.allow(change)
+
+    def _judge_difference(self, change: Change, live: LiveTable) -> None:  # noqa: C901 - a flat match
+        refused = list(columns.limited_texts(_paths(change), live))
+        if refused:
+            self.verdict.refuse(change, *refused)
+            return
+        match change:
+            case AddColumns():
+                columns.judge_added(change, self.declared, self.capabilities, self.verdict)
+            case RemoveColumns():
+                columns.judge_removed(change, self.declared, live, self.verdict)
+            case RenameColumn() | AmbiguousRename():
+                columns.judge_renamed(change, self.declared, live, self.verdict)
+            case ChangeType():
+                columns.judge_type(change, self.declared, live, self.verdict)
+            case ChangeNullability():
+                columns.judge_nullability(change, self.declared, self.capabilities, self.verdict)
+            case ChangeSource():
+                columns.judge_source(change, self.verdict)
+            case SetComments() if not self.capabilities.many_columns:
+                for comment in change.comments:
+                    self.verdict.allow(SetComments((comment,)))
+            case MoveColumn():
+                self._if_strict(change, "columns stand in another order than declared: left alone")
+            case SetProperties() | UnsetProperties():
+                self._judge_properties(change)
+            case SetTags() | UnsetTags():
+                self._judge_tags(change, seen=live.tags is not None)
+            case SetClustering():
+                self._judge_clustering(change, live)
+            case ChangePartitioning() | ChangeLocation():
+                self._judge_layout(change)
+            case AddCheck():
+                self._judge_new_check(change)
+            case DropCheck(name, replaced=False):
+                self._if_strict(change, f"check {name} is not declared: left alone")
+            case AddPrimaryKey() | AddForeignKey():
+                self._judge_key(change, seen=live.keys is not None)
+            case DropPrimaryKey():
+                self._judge_dropped_key(change)
+            case DropForeignKey(name, replaced=False):
+                self._if_strict(change, f"foreign key {name} is not declared: left alone")
+            case _:
+                self.verdict.allow(change)
+
+    def _if_strict(self, change: Change, note: str) -> None:
+        if self._strict:
+            self.verdict.allow(change)
+        elif note:
+            self.verdict.leave(note)
+
+    # --- the table itself
+
+    def _judge_properties(self, change: SetProperties | UnsetProperties) -> None:
+        refused = list(_property_refusals(change))
+        if refused:
+            self.verdict.refuse(change, *refused)
+        elif isinstance(change, UnsetProperties) and not change.named:
+            self._if_strict(change, "")
+        else:
+            self.verdict.allow(change)
+
+    def _judge_tags(self, change: SetTags | UnsetTags, *, seen: bool) -> None:
+        if not self.capabilities.tags:
+            self.verdict.leave(f"tags are not kept by {self.capabilities.name}: skipped")
+        elif not seen:
+            self.verdict.leave("tags are not compared: live tags cannot be seen from here")
+        elif isinstance(change, UnsetTags):
+            self._if_strict(change, "")
+        else:
+            self.verdict.allow(change)
+
+    def _judge_clustering(self, change: SetClustering, live: LiveTable) -> None:
+        if not change.after:
+            self._if_strict(change, "")
+        elif change.before is None:
+            message = "the live clustering columns cannot be seen"
+            self.verdict.refuse(change, Rejection(Rule.CLUSTERING_UNKNOWN, "clustering", message))
+        elif live.partitioned_by:
+            message = "a partitioned table cannot be clustered"
+            rule = Rule.CLUSTERING_OF_PARTITIONED_TABLE
+            self.verdict.refuse(change, Rejection(rule, "clustering", message))
+        else:
+            self.verdict.allow(change)
+
+    def _judge_layout(self, change: ChangePartitioning | ChangeLocation) -> None:
+        line = next(change.lines())
+        if not change.after and not self._strict:
+            self.verdict.leave(f"{line.kind} {line.before} is not declared: left alone")
+            return
+        rule = (
+            Rule.LOCATION_CHANGE if isinstance(change, ChangeLocation) else Rule.PARTITIONING_CHANGE
         )
-    return _with_rename_hint(verdict, changes)
+        message = f"{line.kind} is {line.before}, declared as {line.after}; that rewrites the table"
+        hint = f"declare the live {line.kind}, or copy the data into a new table"
+        self.verdict.refuse(change, Rejection(rule, line.kind, message, hint))
+
+    # --- constraints
+
+    def _judge_new_check(self, change: AddCheck) -> None:
+        message = f"check {change.name} ({change.expression}) is broken by {{rows}}"
+        hint = "correct these rows first, or declare a check that they keep"
+        broken = Rejection(Rule.CHECK_BROKEN, change.name, message, hint)
+        self.verdict.questions.append(Question(sql.breaks(change.expression), broken))
+        self.verdict.allow(change)
+
+    def _judge_key(self, change: AddPrimaryKey | AddForeignKey, *, seen: bool) -> None:
+        what = f"primary key ({', '.join(change.columns)})"
+        if isinstance(change, AddForeignKey):
+            what = f"foreign key ({', '.join(change.columns)}) to {change.parent}"
+        if not self.capabilities.keys:
+            name = self.capabilities.name
+            self.verdict.leave(f"{what} is not kept by {name}: only checked here")
+        elif not seen:
+            self.verdict.leave(f"{what} is not compared: live keys cannot be seen from here")
+        else:
+            self.verdict.allow(change)
+
+    def _judge_dropped_key(self, change: DropPrimaryKey) -> None:
+        foreign = [str(t) for t in change.referenced_by if t.key not in self.managed]
+        if not change.replaced and not self._strict:
+            self.verdict.leave(f"primary key {change.name} is not declared: left alone")
+        elif foreign:
+            message = f"primary key {change.name} is named by foreign keys of {', '.join(foreign)}"
+            hint = "declare these tables too, or drop their foreign keys first"
+            rule = Rule.PRIMARY_KEY_REFERENCED
+            self.verdict.refuse(change, Rejection(rule, "primary key", message, hint))
+        else:
+            self.verdict.allow(change)
 
 
-def _judge_one(
-    change: Change, declared: DeltaTable, live: LiveTable | None, capabilities: Capabilities
-) -> Verdict:
+def _paths(change: Change) -> list[Path]:
+    """Fields that come, go, or become something else."""
     match change:
-        case RemoveColumn(column) if declared.undeclared_columns is UndeclaredColumns.KEEP:
-            return Verdict(notes=(f"column {column.name} is not declared: left alone",))
-        case AddPrimaryKey(columns=columns):
-            return _judge_key(change, f"primary key ({', '.join(columns)})", live, capabilities)
-        case AddForeignKey(columns=columns, parent=parent):
-            what = f"foreign key ({', '.join(columns)}) to {parent}"
-            return _judge_key(change, what, live, capabilities)
-        case AddColumns(columns=columns):
-            refused = [new.column.name for new in columns if not new.column.nullable]
-            return Verdict((change,), tuple(map(_not_null_added, refused)))
-        case SetClustering(before=before):
-            return Verdict((change,), tuple(_clustering_refusals(before, live)))
-        case _ if isinstance(change, ImpossibleChange):
-            return Verdict(rejections=(_refusal(change),))
+        case AddColumns(added):
+            return [new.path for new in added]
+        case RenameColumn(path) | ChangeType(path):
+            return [path]
         case _:
-            return Verdict((change,))
+            return []
 
 
-def _judge_key(
-    change: AddPrimaryKey | AddForeignKey,
-    what: str,
-    live: LiveTable | None,
-    capabilities: Capabilities,
-) -> Verdict:
-    if not capabilities.keys:
-        return Verdict(notes=(f"{what} is not kept by {capabilities.name}: only checked here",))
-    seen = (
-        live is None
-        or (isinstance(change, AddPrimaryKey) and live.primary_key is not None)
-        or (isinstance(change, AddForeignKey) and live.foreign_keys is not None)
-    )
-    if not seen:
-        return Verdict(notes=(f"{what} is not compared: live keys cannot be seen from here",))
-    return Verdict((change,))
+_MAPPING = "delta.columnmapping.mode"
 
 
-def _clustering_refusals(
-    before: tuple[str, ...] | None, live: LiveTable | None
-) -> Iterator[Rejection]:
-    if before is None:
-        message = "the live clustering columns cannot be seen"
-        yield Rejection(Rule.CLUSTERING_UNKNOWN, "clustering", message)
-    if live is not None and live.partitioned_by:
-        message = "a partitioned table cannot be clustered"
-        yield Rejection(Rule.CLUSTERING_OF_PARTITIONED_TABLE, "clustering", message)
+def _property_refusals(change: SetProperties | UnsetProperties) -> Iterator[Rejection]:
+    if isinstance(change, UnsetProperties):
+        changed = dict.fromkeys(change.properties, "")
+        before = dict(change.properties)
+    else:
+        changed, before = dict(change.after), dict(change.before)
+    for key, value in changed.items():
+        old = before.get(key, "none")
+        if key.lower() == _MAPPING and old.lower() != "none":
+            message = f"{key} is {old}, declared as {value or 'absent'}; that rewrites every file"
+            yield Rejection(Rule.PROPERTY_CHANGE, key, message, f"declare {old}")
+        if key.lower().startswith("delta.feature.") and value.lower() != "supported":
+            hint = "https://docs.databricks.com/delta/drop-feature.html"
+            message = f"{key} cannot be taken back by a property"
+            yield Rejection(Rule.PROPERTY_CHANGE, key, message, hint)
 
 
-def _not_null_added(name: str) -> Rejection:
-    return Rejection(
-        Rule.NOT_NULL_COLUMN_ADDED,
-        name,
-        f"column {name} is new and NOT NULL, but existing rows have no value for it",
-        "declare it nullable",
-    )
-
-
-def _refusal(change: ImpossibleChange) -> Rejection:
-    match change:
-        case RemoveColumn(column):
-            return Rejection(
-                Rule.COLUMN_NOT_DECLARED,
-                column.name,
-                f"column {column.name} ({column.data_type}) is in the table, but not declared;"
-                " dropping columns is not available",
-                "declare it, or leave such columns alone with undeclared_columns: keep",
-            )
-        case ChangeType(name, before, after):
-            return Rejection(
-                Rule.TYPE_CHANGE,
-                name,
-                f"column {name} is {before}, declared as {after}; changing types is not available",
-                f"declare {before}",
-            )
-        case ChangeNullability(name, nullable):
-            live, wanted = ("NOT NULL", "nullable") if nullable else ("nullable", "NOT NULL")
-            return Rejection(
-                Rule.NULLABILITY_CHANGE,
-                name,
-                f"column {name} is {live}, declared as {wanted}; changing that is not available",
-                f"declare it {live}",
-            )
-        case ChangePartitioning(before, after):
-            shown = f"({', '.join(before)}), declared as ({', '.join(after)})"
-            return Rejection(
-                Rule.PARTITIONING_CHANGE,
-                "partitioning",
-                f"the table is partitioned by {shown}; changing that rewrites the table",
-                "declare the live partitioning",
-            )
-        case ChangeCheck(name, before, after):
-            return Rejection(
-                Rule.CHECK_CHANGE,
-                name,
-                f"check {name} is ({before}), declared as ({after}); changing is not available",
-                "declare it under a new name",
-            )
-        case ChangePrimaryKey(before, after):
-            shown = f"({', '.join(before)}), declared as ({', '.join(after)})"
-            message = f"the primary key is {shown}; changing is not available"
-            return Rejection(Rule.PRIMARY_KEY_CHANGE, "primary key", message)
-        case _:
-            assert_never(change)
-
-
-def _with_rename_hint(verdict: Verdict, changes: Sequence[Change]) -> Verdict:
-    """One column gone and one of the same type new: it may have been renamed."""
-    gone = [change.column for change in changes if isinstance(change, RemoveColumn)]
-    new = [c.column for change in changes if isinstance(change, AddColumns) for c in change.columns]
-    if len(gone) != 1 or len(new) != 1 or gone[0].data_type != new[0].data_type:
-        return verdict
-    told = f"; if {new[0].name} is its new name: renaming is not available"
-    rejections = tuple(
-        replace(one, message=one.message + told) if one.rule is Rule.COLUMN_NOT_DECLARED else one
-        for one in verdict.rejections
-    )
-    return replace(verdict, rejections=rejections)
-
-
-def _notes(declared: DeltaTable, live: LiveTable) -> Iterator[str]:
+def _spelling_notes(declared: DeltaTable, live: LiveTable) -> Iterator[str]:
     """Differences that are nobody's to repair."""
-    wanted = {column.name.lower(): column.name for column in declared.columns}
-    there = {column.name.lower(): column.name for column in live.columns}
-    for key, name in wanted.items():
-        if there.get(key, name) != name:
-            yield f"column {name} is spelled {there[key]} in the table: left alone"
-    both = [key for key in there if key in wanted]
-    if both != [key for key in wanted if key in there]:
-        yield f"columns stand in another order ({', '.join(there.values())}): left alone"
+    for column in declared.columns:
+        there = live.column(column.name)
+        if there is not None and there.name != column.name:
+            yield f"column {column.name} is spelled {there.name} in the table: left alone"

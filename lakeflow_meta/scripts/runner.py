@@ -18,12 +18,22 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import cache
 
 from lakeflow_meta.control.rows import RowError
 from lakeflow_meta.control.tables import DDL_SCRIPTS, EXECUTIONS, STATE, ControlTables, TableLayout
 from lakeflow_meta.errors import BackendError, ConfigError, ConflictError, NotFoundError
 from lakeflow_meta.findings import did_you_mean
-from lakeflow_meta.ports import Clock, ControlStore, Row, Sleep, SqlSession, utc_now
+from lakeflow_meta.ports import (
+    Actor,
+    Clock,
+    ControlStore,
+    Row,
+    Sleep,
+    SqlSession,
+    nobody,
+    utc_now,
+)
 from lakeflow_meta.progress import Event, Progress, StepState, silent
 from lakeflow_meta.scripts.report import (
     Applied,
@@ -68,7 +78,7 @@ class ScriptRunner:
         sleep: Sleep = time.sleep,
         run_python: RunPython | None = None,
         run_id: str = "",
-        actor: str = "",
+        actor: Actor = nobody,
         owner: str = "",
         is_alive: Callable[[str], bool] = bool,
         terms: LeaseTerms | None = None,
@@ -83,7 +93,7 @@ class ScriptRunner:
         self._sleep = sleep
         self._run_python = run_python
         self._run_id = run_id or uuid.uuid4().hex
-        self._actor = actor
+        self._actor = cache(actor)
         self._owner = f"{owner}/{uuid.uuid4().hex}"
         self._is_alive = is_alive
         self._terms = terms or LeaseTerms()
@@ -134,6 +144,7 @@ class ScriptRunner:
     def _run_targets(self, targets: Sequence[_Target]) -> dict[str, TargetReport]:
         if not targets:
             return {}
+        self._actor()  # what has run must be logged, so who runs it is asked before
         for layout in (EXECUTIONS, STATE):
             self._store.ensure(self._tables.of(layout), layout)
         workers = min(len(targets), self._max_parallel)
@@ -230,10 +241,10 @@ class ScriptRunner:
             "duration_seconds": seconds,
             "error": error or None,
             "run_id": self._run_id,
-            "executed_by": self._actor or None,
+            "executed_by": self._actor() or None,
             "target": script.target,
         }
-        note = {"verb": "ddl run", "actor": self._actor}
+        note = {"verb": "ddl run", "actor": self._actor()}
         try:
             self._store.append(self._tables.of(EXECUTIONS), [row], note=note)
         except (BackendError, ConflictError) as failure:

@@ -6,7 +6,7 @@ else through a SQL warehouse.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Never
@@ -21,7 +21,8 @@ from lakeflow_meta.ports import (
     SqlSession,
     TableReader,
 )
-from lakeflow_meta.targets.target import ApplyTerms
+from lakeflow_meta.schema.capabilities import UNITY_CATALOG
+from lakeflow_meta.targets.target import ApplyTerms, SyncTerms
 
 if TYPE_CHECKING:
     from databricks.sdk import WorkspaceClient
@@ -29,10 +30,10 @@ if TYPE_CHECKING:
 
     from lakeflow_meta.backends.databricks_jobs import DatabricksJobs
     from lakeflow_meta.backends.databricks_permissions import DatabricksPermissions
+    from lakeflow_meta.backends.request_gate import RequestGate
     from lakeflow_meta.backends.sql_store import RunSql
+    from lakeflow_meta.backends.workspace_calls import WorkspaceCalls
     from lakeflow_meta.backends.workspace_upload import WorkspaceUploads
-    from lakeflow_meta.names import TableName
-    from lakeflow_meta.schema.live import TableState
     from lakeflow_meta.settings import Settings
 
 RUNTIME_VERSION = "DATABRICKS_RUNTIME_VERSION"
@@ -40,6 +41,10 @@ RUNTIME_VERSION = "DATABRICKS_RUNTIME_VERSION"
 
 
 _LEASE_SECONDS = 180.0
+_SIGN_IN_SECONDS = 30.0
+_LOOKS_AHEAD = 32
+_QUERIES_PER_SECOND = (20.0, 10.0)
+"""Reads and writes of saved queries. Theirs is an API of its own; the settings are about jobs."""
 
 
 def in_runtime(environment: Mapping[str, str]) -> bool:
@@ -78,6 +83,26 @@ class DatabricksTarget:
         return open_workspace(host=self._settings.host, profile=self._settings.profile)
 
     @cached_property
+    def _gate(self) -> RequestGate:
+        from lakeflow_meta.backends.request_gate import RequestGate
+
+        return RequestGate()
+
+    def _calls(
+        self, reads: float | None = None, writes: float | None = None, **patience: float
+    ) -> WorkspaceCalls:
+        """Calls of one API, so many a second; None is what the settings say."""
+        from lakeflow_meta.backends.workspace_calls import WorkspaceCalls
+
+        return WorkspaceCalls(
+            self.client,
+            self._gate,
+            reads_per_second=reads or self._settings.reads_per_second,
+            writes_per_second=writes or self._settings.writes_per_second,
+            **patience,
+        )
+
+    @cached_property
     def _run_sql(self) -> RunSql:
         from lakeflow_meta.backends.spark_runner import SparkRunner, active_session
 
@@ -113,11 +138,7 @@ class DatabricksTarget:
         """Jobs and runs of the workspace."""
         from lakeflow_meta.backends.databricks_jobs import DatabricksJobs
 
-        return DatabricksJobs(
-            self.client,
-            reads_per_second=self._settings.reads_per_second,
-            writes_per_second=self._settings.writes_per_second,
-        )
+        return DatabricksJobs(self._calls())
 
     @property
     def apply_terms(self) -> ApplyTerms:
@@ -134,18 +155,14 @@ class DatabricksTarget:
         """Who may do what with jobs."""
         from lakeflow_meta.backends.databricks_permissions import DatabricksPermissions
 
-        return DatabricksPermissions(
-            self.client,
-            reads_per_second=self._settings.reads_per_second,
-            writes_per_second=self._settings.writes_per_second,
-        )
+        return DatabricksPermissions(self._calls())
 
     @cached_property
     def uploads(self) -> WorkspaceUploads:
         """Files of volumes and of the workspace."""
         from lakeflow_meta.backends.workspace_upload import WorkspaceUploads
 
-        return WorkspaceUploads(self.client)
+        return WorkspaceUploads(self.client, self._gate)
 
     def job_url(self, job_id: int) -> str:
         """Where people find a job."""
@@ -156,7 +173,7 @@ class DatabricksTarget:
         """Saved queries of the workspace."""
         from lakeflow_meta.backends.databricks_queries import DatabricksQueries
 
-        return DatabricksQueries(self.client)
+        return DatabricksQueries(self._calls(*_QUERIES_PER_SECOND))
 
     def task_log(self, run_id: int, task_key: str) -> str:  # noqa: ARG002 (see below)
         """Not in this version."""
@@ -167,7 +184,7 @@ class DatabricksTarget:
         """The user or service principal that the workspace knows us as."""
         from lakeflow_meta.backends.workspace_client import user_name
 
-        return user_name(self.client)
+        return user_name(self._calls(patience_seconds=_SIGN_IN_SECONDS))
 
     def sql_session(self) -> SqlSession:
         """SQL by the Spark session, or by the warehouse."""
@@ -175,10 +192,19 @@ class DatabricksTarget:
 
         return RunSqlSession(self._run_sql)
 
-    @property
+    @cached_property
     def table_reader(self) -> TableReader:
-        """Declared tables cannot be read from a workspace yet; no table is no error."""
-        return _UnreadTables()
+        """What tables look like in Unity Catalog."""
+        from lakeflow_meta.backends.unity_catalog import ReadSession, UnityCatalogReader
+
+        return UnityCatalogReader(
+            lambda: ReadSession(self._run_sql), max_parallel=self._settings.max_parallel_tasks
+        )
+
+    @property
+    def sync_terms(self) -> SyncTerms:
+        """Many looks at once: each is several queries to the catalog."""
+        return SyncTerms(UNITY_CATALOG, looks_ahead=_LOOKS_AHEAD)
 
     @property
     def files(self) -> FileLister:
@@ -194,20 +220,16 @@ class DatabricksTarget:
         from lakeflow_meta.backends.metadata_folders import open_folder
         from lakeflow_meta.paths import PathMap
 
-        return open_folder(path, PathMap(Path.cwd()), None if self._inside else lambda: self.client)
+        return open_folder(path, PathMap(Path.cwd()), None if self._inside else self._volume)
+
+    def _volume(self, path: str) -> MetadataFolder:
+        from lakeflow_meta.backends.workspace_files import WorkspaceFolder
+
+        return WorkspaceFolder(self.client, path, self._gate)
 
     def has_file(self, _path: str, /) -> bool:
         """Files of tasks are the workspace's; the platform checks them."""
         return True
-
-
-class _UnreadTables:
-    """Refuses to say what tables look like, as long as there is a table to be told of."""
-
-    def describe(self, tables: Iterable[TableName]) -> Mapping[TableName, TableState]:
-        if list(tables):
-            _not_built("the schema engine")
-        return {}
 
 
 def _not_built(what: str) -> Never:

@@ -18,7 +18,7 @@ from lakeflow_meta.ports import (
     SqlSession,
 )
 from lakeflow_meta.progress import Progress
-from lakeflow_meta.targets.target import ApplyTerms
+from lakeflow_meta.targets.target import ApplyTerms, SyncTerms
 
 if TYPE_CHECKING:
     from lakeflow_meta.backends.delta_log import DeltaLogReader
@@ -159,6 +159,11 @@ class LocalTarget:
         from lakeflow_meta.backends.delta_log import DeltaLogReader
 
         return DeltaLogReader(self._warehouse)
+
+    @property
+    def sync_terms(self) -> SyncTerms:
+        """Delta without Unity Catalog."""
+        return SyncTerms()
 
     @property
     def files(self) -> LocalFiles:

@@ -17,6 +17,7 @@ from lakeflow_meta.ports import (
     SqlSession,
     TableReader,
 )
+from lakeflow_meta.schema.capabilities import OPEN_SOURCE_DELTA, Capabilities
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +28,14 @@ class ApplyTerms:
     lease_seconds: float = 60.0
     wait_seconds: float = 300.0
     unknown_fields: UnknownFields = knows_all
+
+
+@dataclass(frozen=True, slots=True)
+class SyncTerms:
+    """How tables are changed on a platform; see `schema.engine.SchemaEngine`."""
+
+    capabilities: Capabilities = OPEN_SOURCE_DELTA
+    looks_ahead: int = 1
 
 
 class Target(Protocol):
@@ -76,6 +85,10 @@ class Target(Protocol):
     @property
     def table_reader(self) -> TableReader:
         """What tables look like now."""
+
+    @property
+    def sync_terms(self) -> SyncTerms:
+        """How tables are changed here."""
 
     @property
     def files(self) -> FileLister:

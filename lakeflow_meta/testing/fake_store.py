@@ -117,6 +117,7 @@ class FakeStore(Faulty):
         touch: Sequence[str] = (),
         scope: Mapping[str, Any] | None = None,
         fence: str | None = None,
+        insert: bool = True,
         note: Mapping[str, str] | None = None,
     ) -> MergeResult:
         """Insert, update and remove in one transaction; see `ControlStore.merge`."""
@@ -125,7 +126,7 @@ class FakeStore(Faulty):
             offered = _by_key(table, [_checked(table, found, row) for row in rows], keys)
             if any(row.keys() != rows[0].keys() for row in rows):
                 raise ValueError(f"{table}: all rows of a merge name the same columns")
-            merge = _Merge(offered, keys, frozenset(insert_only), frozenset(touch), fence)
+            merge = _Merge(offered, keys, frozenset(insert_only), frozenset(touch), fence, insert)
             merged = merge.apply(found.versions[-1], scope, found.layout.names)
             if merge.changed:
                 self._commit(found, tuple(merged), "MERGE", note)
@@ -213,8 +214,10 @@ class _Merge:
         insert_only: frozenset[str],
         touch: frozenset[str],
         fence: str | None,
+        insert: bool,
     ) -> None:
         self._offered = offered
+        self._insert = insert
         self._keys = tuple(keys)
         self._insert_only = insert_only
         self._touch = touch
@@ -242,6 +245,8 @@ class _Merge:
                 self._removed += 1
             else:
                 result.append(row)
+        if not self._insert:
+            return result
         self._inserted = len(waiting)
         return [*result, *(dict.fromkeys(names) | offer for offer in waiting.values())]
 

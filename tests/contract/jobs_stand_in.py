@@ -34,6 +34,7 @@ from lakeflow_meta.ports import RunState
 ME = "me@example.com"
 PAGED = ("tasks", "job_clusters", "parameters", "environments")
 UPDATES, CREATES, DELETES = "/api/2.2/jobs/update", "/api/2.2/jobs/create", "/api/2.2/jobs/delete"
+WHO = "/api/2.0/preview/scim/v2/Me"
 LISTS, GETS, RUNS = "/api/2.2/jobs/list", "/api/2.2/jobs/get", "/api/2.2/jobs/run-now"
 CANCELS = "/api/2.2/jobs/runs/cancel-all"
 QUERIES = "/api/2.0/sql/queries"
@@ -251,6 +252,7 @@ class Workspace:
             ("GET", "/api/2.2/jobs/runs/list"): self._list_runs,
             ("POST", QUERIES): self._create_query,
             ("GET", QUERIES): self._list_queries,
+            ("GET", WHO): lambda _request: {"userName": ME},
         }
         if route := routes.get((request.method, request.path)):
             return route(request)

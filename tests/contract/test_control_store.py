@@ -173,6 +173,18 @@ def test_of_two_writers_with_one_fence_the_first_wins(store: ControlStore) -> No
     assert store.read(STATE_TABLE).to_pylist() == [{"key": "lock", "value": "second", "fence": 2}]
 
 
+def test_a_merge_without_inserts_changes_only_what_is_there(store: ControlStore) -> None:
+    store.merge(SOURCE_TABLE, [source("a")], keys=KEYS)
+    offered = [source("a", execution_order=9), source("b", execution_order=1)]
+    merged = store.merge(SOURCE_TABLE, offered, keys=KEYS, insert=False)
+    assert (merged.inserted, merged.updated) == (0, 1)
+    rows = store.read(SOURCE_TABLE).to_pylist()
+    assert [(row["source_id"], row["execution_order"]) for row in rows] == [("a", 9)]
+    version = store.version(SOURCE_TABLE)
+    store.merge(SOURCE_TABLE, offered, keys=KEYS, insert=False)
+    assert store.version(SOURCE_TABLE) == version
+
+
 def test_text_comes_back_as_it_went_in_and_can_be_asked_for(store: ControlStore) -> None:
     save(store, *(source("a", module=text, source_config=text) for text in NASTY))
     for text in NASTY:

@@ -9,6 +9,7 @@ import random
 import re
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
@@ -37,12 +38,16 @@ from lakeflow_meta.backends.databricks_permissions import DatabricksPermissions
 from lakeflow_meta.backends.databricks_queries import DatabricksQueries
 from lakeflow_meta.backends.databricks_runs import ENDS, LIFE_CYCLE, RESULTS, run_state
 from lakeflow_meta.backends.databricks_settings import unknown_fields, wrong_values
+from lakeflow_meta.backends.request_gate import RequestGate
+from lakeflow_meta.backends.workspace_calls import WorkspaceCalls
 from lakeflow_meta.control.tables import JOBS, SOURCES
 from lakeflow_meta.errors import BackendError, ConflictError, NotFoundError
 from lakeflow_meta.findings import path_text
 from lakeflow_meta.jobs.orchestrator import JobOrchestrator
 from lakeflow_meta.ports import NOT_TAKEN, OUTCOME_UNKNOWN, RunState
 from lakeflow_meta.progress import Event, StepState
+from lakeflow_meta.settings import Settings
+from lakeflow_meta.targets.databricks import DatabricksTarget
 from lakeflow_meta.testing.crash import Crash, CrashPoint
 
 SCHEDULE = {"quartz_cron_expression": "0 0 2 * * ?", "timezone_id": "UTC"}
@@ -69,9 +74,8 @@ class Time:
     def monotonic(self) -> float:
         return self.now
 
-    @property
-    def parts(self) -> dict[str, Callable[..., Any]]:
-        return {"sleep": self.sleep, "monotonic": self.monotonic}
+    def gate(self) -> RequestGate:
+        return RequestGate(sleep=self.sleep, monotonic=self.monotonic)
 
 
 class Office:
@@ -82,8 +86,8 @@ class Office:
         self.time = Time()
         self.world = World()
         self.jobs = self.new_jobs()
-        self.permissions = DatabricksPermissions(self.client(), **FAST, **self.time.parts)
-        self.queries = DatabricksQueries(self.client(), **FAST, **self.time.parts)
+        self.permissions = DatabricksPermissions(self.calls())
+        self.queries = DatabricksQueries(self.calls())
         self.world.api = self.permissions
         self.world.jobs = self.jobs  # type: ignore[assignment]  # any JobsApi will do
         self.world.queries = self.queries  # type: ignore[assignment]
@@ -92,7 +96,10 @@ class Office:
         return WorkspaceClient(host=self.workspace.host, token=TOKEN)
 
     def new_jobs(self, **options: Any) -> DatabricksJobs:
-        return DatabricksJobs(self.client(), **{**FAST, **self.time.parts, **options})
+        return DatabricksJobs(self.calls(), **options)
+
+    def calls(self) -> WorkspaceCalls:
+        return WorkspaceCalls(self.client(), self.time.gate(), **FAST)
 
     def orchestrator(self, crash: CrashPoint | None = None, **options: Any) -> JobOrchestrator:
         options = {"unknown_fields": self.jobs.unknown_fields, "max_parallel": 8, **options}
@@ -600,12 +607,29 @@ def test_a_run_waits_out_a_busy_workspace(office: Office) -> None:
 
 def test_calls_stay_below_the_rate(make_office: Callable[..., Office]) -> None:
     office = make_office(writes_per_second=42)
-    jobs = DatabricksJobs(office.client(), writes_per_second=40)
+    jobs = DatabricksJobs(WorkspaceCalls(office.client(), writes_per_second=40))
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(lambda n: jobs.create_job({"name": str(n)}), range(60)))
     assert len(office.workspace.calls_of(CREATES)) == 60
     times = [request.at for request in office.workspace.calls_of(CREATES)]
     assert max(times) - min(times) >= 59 / 40 * 0.95
+
+
+def test_a_wait_that_one_api_asks_for_holds_all_of_the_workspace(office: Office) -> None:
+    target = DatabricksTarget(Settings(), inside=False, client=office.client())
+    job_id = target.jobs.create_job({"name": "a"})
+    office.workspace.fail("429", PERMISSIONS, retry_after=1)
+    with ThreadPoolExecutor(1) as pool:
+        levels = pool.submit(target.permissions.get, job_id)
+        while not office.workspace.calls_of(PERMISSIONS):
+            time.sleep(0.01)
+        time.sleep(0.1)
+        for call in (target.jobs.list_jobs, target.queries.list_queries, lambda: target.user):
+            call()
+        levels.result()
+    asked, *later = [r.at for r in office.workspace.requests if CREATES not in r.path]
+    assert len(later) == 4
+    assert min(later) - asked >= 0.95
 
 
 def test_jobs_go_out_many_at_once_within_the_bound(make_office: Callable[..., Office]) -> None:
@@ -637,6 +661,7 @@ def test_a_run_stopped_by_ctrl_c_records_what_it_did_and_starts_no_more(
         office.queries,
         tables=TABLES,
         context=CONTEXT,
+        permissions=office.permissions,
         clock=office.world.clock,
         sleep=office.world.clock.advance,
         progress=stop_at_ten,
@@ -677,7 +702,7 @@ def test_a_workspace_out_of_reach_is_a_passing_error_and_no_unknown_outcome() ->
     time = Time()
     with Workspace().running() as workspace:
         client = WorkspaceClient(host=workspace.host, token=TOKEN)
-    jobs = DatabricksJobs(client, **time.parts)
+    jobs = DatabricksJobs(WorkspaceCalls(client, time.gate()))
     for call in (lambda: jobs.create_job({}), lambda: jobs.get_job(1), lambda: jobs.delete_job(1)):
         with pytest.raises(BackendError) as raised:
             call()

@@ -28,6 +28,8 @@ from lakeflow_meta.app import App
 from lakeflow_meta.backends.databricks_jobs import DatabricksJobs
 from lakeflow_meta.backends.databricks_permissions import DatabricksPermissions
 from lakeflow_meta.backends.own_package import build_wheel, own_package
+from lakeflow_meta.backends.request_gate import RequestGate
+from lakeflow_meta.backends.workspace_calls import WorkspaceCalls
 from lakeflow_meta.backends.workspace_upload import WorkspaceUploads
 from lakeflow_meta.cli.main import main, run
 from lakeflow_meta.cli.output import Output, Session
@@ -91,10 +93,10 @@ class Office:
         self, through: CrashPoint
     ) -> tuple[DatabricksJobs, DatabricksPermissions, WorkspaceUploads]:
         """Every request that they send counts at the crash point."""
-        times: dict[str, Any] = {"sleep": lambda _s: None}
-        jobs = DatabricksJobs(self.client, **FAST, **times)
-        permissions = DatabricksPermissions(self.client, **FAST, **times)
-        uploads = WorkspaceUploads(self.client, **times)
+        gate = RequestGate(sleep=lambda _s: None)
+        jobs = DatabricksJobs(WorkspaceCalls(self.client, gate, **FAST))
+        permissions = DatabricksPermissions(WorkspaceCalls(self.client, gate, **FAST))
+        uploads = WorkspaceUploads(self.client, gate)
         for calls in (jobs._calls, permissions._calls, uploads._volumes._calls):
             calls._api = Wire(calls._api, through)
         return jobs, permissions, uploads
@@ -111,7 +113,7 @@ class Office:
             tables=TABLES,
             clock=self.clock,
             sleep=sleep or self.clock.advance,
-            actor="tester",
+            actor=lambda: "tester",
         )
 
     def deploy(self, wanted: Deployment, **options: Any) -> DeployReport:
@@ -729,6 +731,12 @@ def test_a_deployed_job_has_the_settings_of_whoever_deployed(
     assert deployed.settings.portable() == here.settings.portable()
     assert deployed.settings.warehouse_id == "w1"
     assert deployed.settings.job_name_template == "[$${team}] {module_name}"
+
+
+def test_jobs_are_looked_for_by_their_tags_without_their_tasks(office: Office) -> None:
+    office.deploy(wanted())
+    asked = [request.query["expand_tasks"] for request in office.workspace.jobs.calls_of(LISTS)]
+    assert set(asked) == {"false"}
 
 
 def test_a_failed_job_makes_the_command_fail(app: Callable[..., App], office: Office) -> None:

@@ -404,11 +404,13 @@ class TestDatabricksJobs(JobsApiContract, PermissionsContract):
     @pytest.fixture
     def api(self, client: WorkspaceClient) -> JobsApi:
         from lakeflow_meta.backends.databricks_jobs import DatabricksJobs
+        from lakeflow_meta.backends.workspace_calls import WorkspaceCalls
 
-        return DatabricksJobs(client, writes_per_second=1000)
+        return DatabricksJobs(WorkspaceCalls(client, writes_per_second=1000))
 
     @pytest.fixture
     def permissions(self, client: WorkspaceClient) -> PermissionsApi:
         from lakeflow_meta.backends.databricks_permissions import DatabricksPermissions
+        from lakeflow_meta.backends.workspace_calls import WorkspaceCalls
 
-        return DatabricksPermissions(client, writes_per_second=1000)
+        return DatabricksPermissions(WorkspaceCalls(client, writes_per_second=1000))

@@ -89,7 +89,8 @@ class TestDatabricksQueries(QueriesApiContract):
         from databricks.sdk import WorkspaceClient
 
         from lakeflow_meta.backends.databricks_queries import DatabricksQueries
+        from lakeflow_meta.backends.workspace_calls import WorkspaceCalls
 
         with Workspace(page_limit=1).running() as workspace:
             client = WorkspaceClient(host=workspace.host, token=TOKEN)
-            yield DatabricksQueries(client, writes_per_second=1000)
+            yield DatabricksQueries(WorkspaceCalls(client, writes_per_second=1000))

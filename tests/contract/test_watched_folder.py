@@ -18,6 +18,8 @@ from databricks.sdk import WorkspaceClient
 
 from lakeflow_meta.backends.local_folder import LocalFolder
 from lakeflow_meta.backends.metadata_folders import open_folder
+from lakeflow_meta.backends.request_gate import RequestGate
+from lakeflow_meta.backends.workspace_calls import WorkspaceCalls
 from lakeflow_meta.backends.workspace_client import open_workspace, user_name
 from lakeflow_meta.backends.workspace_files import AT_ONCE, TRUST_SECONDS, WorkspaceFolder
 from lakeflow_meta.control.read_files import read_each, read_metadata
@@ -104,10 +106,12 @@ class Volume:
         self.make_folder = service.make_folder
         self.delete = service.delete
 
-    def open(self, path: str = VOLUME, **options: Any) -> WorkspaceFolder:
+    def open(
+        self, path: str = VOLUME, gate: RequestGate | None = None, **options: Any
+    ) -> WorkspaceFolder:
         client = WorkspaceClient(host=self.server.host, token=TOKEN)
-        told = {"sleep": self.time.sleep, "monotonic": self.time, **options}
-        return WorkspaceFolder(client, path, **told)
+        gate = gate or RequestGate(sleep=self.time.sleep, monotonic=self.time)
+        return WorkspaceFolder(client, path, gate, **options)
 
     def while_listing(self, act: Callable[[], None]) -> None:
         self.service.on_list = [lambda _path: None, lambda _path: act()]
@@ -375,18 +379,15 @@ def test_a_path_leads_to_the_disk_the_mapped_volume_the_mount_or_the_api(
     (tmp_path / "volumes/main/lakeflow/metadata").mkdir(parents=True)
     workspace = PathMap(tmp_path)
 
-    def client() -> WorkspaceClient:
-        return WorkspaceClient(host=volume.server.host, token=TOKEN)
-
     volume.put("a.yml", "x")
     assert names(open_folder(VOLUME, embedded)) == []
-    assert names(open_folder(f"dbfs:{VOLUME}/x/..", workspace, client)) == ["a.yml"]
-    assert isinstance(open_folder("metadata", workspace, client), LocalFolder)
+    assert names(open_folder(f"dbfs:{VOLUME}/x/..", workspace, volume.open)) == ["a.yml"]
+    assert isinstance(open_folder("metadata", workspace, volume.open), LocalFolder)
     assert isinstance(open_folder(VOLUME, workspace), LocalFolder)
     assert open_folder(VOLUME, workspace).at_once > 1
     for wrong in ("/Volumes/main", f"{VOLUME}/../../x"):
         with pytest.raises(ConfigError, match="/Volumes/"):
-            open_folder(wrong, workspace, client)
+            open_folder(wrong, workspace, volume.open)
 
 
 # --- the Files API: what goes wrong
@@ -653,13 +654,10 @@ def test_many_files_are_read_at_once_but_not_too_many(volume: Volume) -> None:
         volume.put(f"d{number % 10}/f{number}.yml", str(number))
     volume.server.latency_seconds = 0.02
     began = time.monotonic()
-    texts = read_metadata([Path(VOLUME)], lambda path: volume.open(path, **REAL_TIME))
+    texts = read_metadata([Path(VOLUME)], lambda path: volume.open(path, gate=RequestGate()))
     assert len(texts.yaml) == 100
     assert time.monotonic() - began < 100 * 0.02
     assert 4 < volume.server.most_at_once <= AT_ONCE
-
-
-REAL_TIME = {"sleep": time.sleep, "monotonic": time.monotonic}
 
 
 def test_a_long_read_tells_how_far_it_is_and_a_short_one_is_silent(volume: Volume) -> None:
@@ -728,7 +726,10 @@ class Directory:
 
 
 def test_the_workspace_says_who_we_are_or_it_is_an_error(volume: Volume) -> None:
+    def asked(server: Server) -> str:
+        return user_name(WorkspaceCalls(WorkspaceClient(host=server.host, token=TOKEN)))
+
     with Server(Directory()).running() as server:
-        assert user_name(WorkspaceClient(host=server.host, token=TOKEN)) == "ann@example.com"
+        assert asked(server) == "ann@example.com"
     with pytest.raises(BackendError):
-        user_name(WorkspaceClient(host=volume.server.host, token=TOKEN))
+        asked(volume.server)

@@ -39,7 +39,7 @@ def test_scripts_of_two_targets_run_once_and_a_failure_names_its_statement(
         starts.append(1)
         return SparkSqlSession(spark.newSession())
 
-    runner = ScriptRunner(store, TABLES, session, actor="ann", stagger_seconds=0.01)
+    runner = ScriptRunner(store, TABLES, session, actor=lambda: "ann", stagger_seconds=0.01)
     first = runner.run()
     second = runner.run(["shop"])
 

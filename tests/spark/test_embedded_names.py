@@ -130,6 +130,49 @@ def test_a_dropped_table_can_be_made_anew(run: Run) -> None:
     assert run("SELECT * FROM {s}.t") == [("x",)]
 
 
+_REFUSED = "CREATE TABLE {s}.t (a INT DEFAULT 5)"
+"""Delta wants a table feature for it, and says so when it has made the log's directory."""
+
+
+@pytest.mark.parametrize(
+    "right",
+    [
+        "CREATE TABLE {s}.t (a INT)",
+        "CREATE TABLE IF NOT EXISTS {s}.t (a INT)",
+        "CREATE OR REPLACE TABLE {s}.t (a INT)",
+        "CREATE TABLE {s}.t AS SELECT CAST(NULL AS INT) AS a WHERE false",
+        "CREATE VIEW {s}.t AS SELECT 1 AS a WHERE false",
+    ],
+)
+def test_a_table_that_delta_refused_is_not_in_the_way(run: Run, right: str) -> None:
+    with pytest.raises(AnalysisException, match="FEATURE_NOT_ENABLED"):
+        run(_REFUSED)
+    assert run("SHOW TABLES IN {s}") == []
+    with pytest.raises(AnalysisException, match="TABLE_OR_VIEW_NOT_FOUND"):
+        run("SELECT * FROM {s}.t")
+    with pytest.raises(AnalysisException, match="FEATURE_NOT_ENABLED"):
+        run(_REFUSED)
+    run(right)
+    assert run("SELECT a FROM {s}.t") == []
+
+
+def test_a_table_takes_the_name_of_one_that_delta_refused(run: Run) -> None:
+    with pytest.raises(AnalysisException, match="FEATURE_NOT_ENABLED"):
+        run(_REFUSED)
+    run("CREATE TABLE {s}.u AS SELECT 1 AS a")
+    run("ALTER TABLE {s}.u RENAME TO {s}.t")
+    assert run("SELECT a FROM {s}.t") == [(1,)]
+
+
+def test_files_of_a_table_that_failed_half_way_are_dropped_by_name(run: Run) -> None:
+    rows = "SELECT if(id > 5000, raise_error('x'), id) AS a FROM range(0, 9000, 1, 2)"
+    with pytest.raises(Exception, match="USER_RAISED_EXCEPTION"):
+        run("CREATE TABLE {s}.t AS " + rows)
+    run("DROP TABLE {s}.t")
+    run("CREATE TABLE {s}.t AS SELECT 1 AS a")
+    assert run("SELECT a FROM {s}.t") == [(1,)]
+
+
 def test_drop_minds_the_kind(run: Run) -> None:
     run("CREATE TABLE {s}.t AS SELECT 1 AS a")
     run("CREATE VIEW {s}.v AS SELECT 1 AS a")

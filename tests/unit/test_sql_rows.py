@@ -58,6 +58,7 @@ def test_no_value_is_text_of_a_statement(one: str, two: str) -> None:
         touch=(),
         scope={"k": [one, two], "v": one},
         fence=None,
+        insert=True,
         mark="0123",
     )
     for bound in (merge.bound, select_rows(TABLE, None, {"k": one, "v": [two]}, 3)):

@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
-from lakeflow_meta.app import HEARTBEAT
 from lakeflow_meta.backends.heartbeat_file import HeartbeatFile, monitor_state
 from lakeflow_meta.backends.processes import process_name
+from lakeflow_meta.monitor_operations import HEARTBEAT
 from lakeflow_meta.status import MonitorStatus, Status, monitor_status
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)

@@ -25,7 +25,7 @@ from lakeflow_meta.errors import (
     SpecError,
 )
 from lakeflow_meta.names import TableName
-from lakeflow_meta.ports import Clock, ControlStore, Row
+from lakeflow_meta.ports import Actor, Clock, ControlStore, Row
 
 _JSON_SHAPES: Mapping[str, type] = {
     "source_config": dict,
@@ -47,12 +47,12 @@ class SqlRunner:
         store: ControlStore,
         tables: ControlTables,
         *,
-        actor: str,
+        actor: Actor,
         clock: Clock,
     ) -> None:
         self._store = store
         self._tables = tables
-        self._note = {"actor": actor, "verb": "sql"}
+        self._actor = actor
         self._clock = clock
 
     def run(self, text: str) -> list[SqlResult]:
@@ -103,12 +103,12 @@ class SqlRunner:
         rows = [self._filled(row, layout) for row in self._given(statement)]
         _check_values(table, layout, rows)
         if not layout.keys:
-            self._store.append(table, rows, note=self._note)
+            self._store.append(table, rows, note=self._note())
             return self._done(table, "inserted", len(rows))
         self._check_keys(table, layout, [_key(row, layout) for row in rows], ())
         others = [name for name in rows[0] if name not in layout.keys] if rows else []
         result = self._store.merge(
-            table, rows, keys=layout.keys, insert_only=others, note=self._note
+            table, rows, keys=layout.keys, insert_only=others, note=self._note()
         )
         found = self._done(table, "inserted", result.inserted)
         if result.inserted < len(rows):
@@ -126,7 +126,7 @@ class SqlRunner:
         return [dict(zip(statement.columns, row, strict=True)) for row in values]
 
     def _filled(self, row: Row, layout: TableLayout) -> Row:
-        stamps = layout.stamps.of(self._clock(), self._note["actor"])
+        stamps = layout.stamps.of(self._clock(), self._actor())
         for name, value in {**dict(layout.switches), **stamps}.items():
             if name in layout.names and row.get(name) is None:
                 row[name] = value
@@ -143,7 +143,7 @@ class SqlRunner:
             self._check_edits(table, layout, edits)
 
         count = self._store.change(
-            table, statement.query, self._names(), check=check, note=self._note
+            table, statement.query, self._names(), check=check, note=self._note()
         )
         return self._done(table, _what(done[0] if done else ()), count)
 
@@ -195,17 +195,20 @@ class SqlRunner:
     def _names(self) -> dict[str, TableName]:
         return {table.name.lower(): table for table in self._tables.all()}
 
+    def _note(self) -> dict[str, str]:
+        return {"actor": self._actor(), "verb": "sql"}
+
     def _done(self, table: TableName, what: str, count: int) -> SqlResult:
         if count:
             event = {
                 "at": self._clock(),
-                "actor": self._note["actor"],
+                "actor": self._actor(),
                 "verb": "sql",
                 "object": table.name,
                 "action": f"{count} {what}",
                 "outcome": "done",
             }
-            self._store.append(self._tables.of(EVENTS), [event], note=self._note)
+            self._store.append(self._tables.of(EVENTS), [event], note=self._note())
         return SqlResult(rows_affected=count)
 
 

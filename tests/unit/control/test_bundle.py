@@ -20,7 +20,7 @@ from lakeflow_meta.jobs.ownership import query_name
 from lakeflow_meta.jobs.saved_queries import SavedQueries
 from lakeflow_meta.testing.fake_queries import FakeQueries
 
-CONTEXT = JobContext("main.lakeflow.etl_control", applies_permissions=True)
+CONTEXT = JobContext("main.lakeflow.etl_control")
 
 
 def module(name: str, *tasks: Mapping[str, Any], **changes: Any) -> Module:

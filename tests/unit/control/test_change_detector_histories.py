@@ -221,6 +221,7 @@ class World:
             queries,
             tables=NAMES,
             context=context,
+            permissions=self.jobs.permissions,
             clock=self.clock,
             sleep=self.clock.advance,
         )

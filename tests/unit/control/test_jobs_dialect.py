@@ -225,10 +225,9 @@ resources:
           new_cluster: {num_workers: "${var.workers}", custom_tags: {t: "${var.plain}"}}
           notebook_task: {notebook_path: ./n.py}
 """
-    context = dataclasses.replace(CONTEXT, applies_permissions=True)
-    declared = read_declared({"a": text}, {}, variables={}, context=context)
+    declared = read_declared({"a": text}, {}, variables={}, context=CONTEXT)
     recorded = read_recorded(declared.sources, declared.modules, (), table="t")
-    job = build_job(recorded.modules["nightly"], context)
+    job = build_job(recorded.modules["nightly"], CONTEXT)
     assert job.permissions == ({"permission_level": "CAN_VIEW", "group_name": "users"},)
     assert job.settings["usage_policy_id"] == "u"
     assert job.settings["continuous"]["maintenance_window"] == {"day": "MONDAY"}

@@ -44,7 +44,7 @@ def store(clock: FixedClock) -> FakeStore:
 
 @pytest.fixture
 def manager(store: FakeStore, clock: FixedClock) -> MetadataManager:
-    return MetadataManager(CONTROL, store=store, actor="tester", clock=clock)
+    return MetadataManager(CONTROL, store=store, actor=lambda: "tester", clock=clock)
 
 
 def declared(text: str = YAML, **variables: Any) -> Declared:

@@ -102,7 +102,9 @@ def older(
 
 
 def migrator(store: ControlStore, **options: Any) -> Migrator:
-    return Migrator(store, TABLES, context=CONTEXT, actor="tester", clock=FixedClock(), **options)
+    return Migrator(
+        store, TABLES, context=CONTEXT, actor=lambda: "tester", clock=FixedClock(), **options
+    )
 
 
 def rows_of(store: ControlStore, layout: TableLayout) -> list[dict[str, Any]]:
@@ -484,7 +486,13 @@ def test_the_live_job_keeps_its_id_and_name() -> None:
     older(store, Layout.TASKS_0_2, ROWS_0_2[:2], [{**JOBS_0_2[0], "job_id": job_id}])
     migrator(store).migrate(OLD)
     orchestrator = JobOrchestrator(
-        store, jobs, FakeQueries(), tables=TABLES, context=CONTEXT, actor="tester"
+        store,
+        jobs,
+        FakeQueries(),
+        tables=TABLES,
+        context=CONTEXT,
+        permissions=jobs.permissions,
+        actor=lambda: "tester",
     )
     (outcome,) = orchestrator.apply(None)
     assert (outcome.action, outcome.job_id) == ("updated", job_id)

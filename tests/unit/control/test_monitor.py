@@ -95,7 +95,7 @@ class World:
         self.manager = self.new_manager(self.store)
 
     def new_manager(self, store: Any) -> MetadataManager:
-        return MetadataManager(CONTROL, store=store, actor="tester", clock=self.clock)
+        return MetadataManager(CONTROL, store=store, actor=lambda: "tester", clock=self.clock)
 
     def monitor(self, crash: CrashPoint | None = None, **options: Any) -> MetadataMonitor:
         """A monitor of a new process."""
@@ -112,6 +112,7 @@ class World:
             wrap(self.queries),
             tables=TABLES,
             context=context,
+            permissions=wrap(self.jobs.permissions),
             clock=self.clock,
             sleep=self.clock.advance,
         )

@@ -37,7 +37,9 @@ class World:
 
     def manager(self, crash: CrashPoint | None = None, actor: str = "ann") -> MetadataManager:
         store = crash.wrap(self.store) if crash else self.store
-        return MetadataManager(str(NAMES.sources), store=store, actor=actor, clock=self.clock)
+        return MetadataManager(
+            str(NAMES.sources), store=store, actor=lambda: actor, clock=self.clock
+        )
 
     def load(self, *given: dict[str, Any], prune: bool = False, **options: Any) -> dict[str, Any]:
         return self.manager(**options).load(read(given), prune=prune).to_dict()
@@ -198,7 +200,7 @@ def test_a_restore_of_everything_brings_extracts_back(world: World) -> None:
     world.load(declared(trigger={}))
     then, before = world.clock(), [world.rows(layout) for layout in BOTH]
     world.load(declared(extract_name="other"), prune=True)
-    restore = MetadataRestore(world.store, NAMES, actor="eve", clock=world.clock)
+    restore = MetadataRestore(world.store, NAMES, actor=lambda: "eve", clock=world.clock)
     report = restore.restore(to=then).to_dict()
     assert (report["added"], report["removed"]) == (2, 2)
     assert [world.rows(layout) for layout in BOTH] == before

@@ -70,7 +70,7 @@ class World:
 
     def restore(self, *modules: str, crash: CrashPoint | None = None, **options: Any) -> Any:
         store = crash.wrap(self.store) if crash else self.store
-        verb = MetadataRestore(store, NAMES, actor="ann", clock=self.clock)
+        verb = MetadataRestore(store, NAMES, actor=lambda: "ann", clock=self.clock)
         return verb.restore(modules or None, **options)
 
 

@@ -49,7 +49,7 @@ class World:
             context=options.pop("context", CONTEXT),
             clock=self.clock,
             sleep=options.pop("sleep", self.clock.advance),
-            actor="tester",
+            actor=lambda: "tester",
             **options,
         )
 

@@ -19,6 +19,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from lakeflow_meta.backends.databricks_jobs import DatabricksJobs
+from lakeflow_meta.backends.workspace_calls import WorkspaceCalls
 from lakeflow_meta.control.rows import Module, Source
 from lakeflow_meta.errors import SpecError
 from lakeflow_meta.jobs.field_check import check_fields
@@ -26,7 +27,7 @@ from lakeflow_meta.jobs.job_settings import JobContext, JobDefinition, build_job
 
 TABLE = "main.lakeflow.etl_control"
 CONTEXTS = [
-    JobContext(TABLE, applies_permissions=True),
+    JobContext(TABLE),
     JobContext(
         TABLE,
         name_template="[dev] {module_name}",
@@ -249,7 +250,7 @@ def workspace() -> Iterator[Workspace]:
 @pytest.fixture(scope="module")
 def jobs(workspace: Workspace) -> DatabricksJobs:
     client = WorkspaceClient(host=workspace.host, token=TOKEN)
-    return DatabricksJobs(client, reads_per_second=1e5, writes_per_second=1e5)
+    return DatabricksJobs(WorkspaceCalls(client, reads_per_second=1e5, writes_per_second=1e5))
 
 
 outcomes: list[bool] = []

@@ -146,13 +146,12 @@ def test_the_name_follows_the_template_whatever_the_module_is_called() -> None:
     assert build_job(Module("{x} {0}", sources=(source("a"),)), context).name == "[dev] {x} {0}"
 
 
-def test_permissions_are_kept_apart_where_they_can_be_applied_and_refused_elsewhere() -> None:
+def test_permissions_are_kept_apart_from_the_settings() -> None:
     config = {"permissions": [{"group_name": "eng", "permission_level": "CAN_VIEW"}]}
     one = module(source("a"), config=config)
-    definition = build_job(one, JobContext(TABLE, applies_permissions=True))
+    definition = build_job(one, JobContext(TABLE))
     assert definition.permissions == ({"group_name": "eng", "permission_level": "CAN_VIEW"},)
     assert "permissions" not in definition.settings
-    assert "job_config.permissions: permissions are not applied here" in problems(one)[0]
 
 
 def test_orders_become_dependencies_unless_a_source_says_itself() -> None:

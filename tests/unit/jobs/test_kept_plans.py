@@ -271,6 +271,7 @@ def test_a_plan_of_other_tables_is_refused(world: World) -> None:
         world.queries,
         tables=ControlTables.named("main.other.etl_control"),
         context=world.orchestrator()._context,
+        permissions=world.permissions,
     )
     with pytest.raises(ConfigError, match=r"one of main\.lakeflow\.etl_control, not of main"):
         other.apply(plan=world.orchestrator().plan())

@@ -7,7 +7,6 @@ from typing import Any
 import pytest
 
 from lakeflow_meta.errors import BackendError, NotFoundError
-from lakeflow_meta.jobs.orchestrator import JobOrchestrator
 from lakeflow_meta.testing.crash import Crash, CrashPoint
 from lakeflow_meta.testing.fake_jobs import ME
 
@@ -182,21 +181,6 @@ def test_killed_at_the_call_the_next_run_completes_it(
     assert granted(world) == [group("analysts"), *gone, OWN]
     assert len(world.live) == 1
     assert world.apply() == {"sales": "unchanged"}
-
-
-def test_without_an_api_for_them_they_are_refused_by_name(world: World) -> None:
-    named(world, group("analysts"))
-    orchestrator = JobOrchestrator(
-        world.store,
-        world.jobs,
-        world.queries,
-        tables=world.orchestrator()._tables,
-        context=world.orchestrator()._context,
-        clock=world.clock,
-    )
-    [outcome] = orchestrator.apply()
-    assert "permissions are not applied here" in (outcome.error or "")
-    assert world.jobs.calls == []
 
 
 def test_a_pause_forgets_none_of_them(world: World) -> None:

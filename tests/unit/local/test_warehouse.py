@@ -23,6 +23,7 @@ def warehouse(tmp_path: Path) -> Warehouse:
 def make_table(warehouse: Warehouse, name: str) -> Path:
     log = warehouse.table_path(SILVER.table(name)) / "_delta_log"
     log.mkdir(parents=True)
+    (log / f"{0:020}.json").write_text("{}")
     return log
 
 
@@ -66,7 +67,7 @@ def test_an_empty_place_has_nothing(tmp_path: Path) -> None:
 
 
 def test_a_dropped_table_leaves_nothing_behind(warehouse: Warehouse) -> None:
-    make_table(warehouse, "orders").joinpath("0.json").write_text("{}")
+    make_table(warehouse, "orders")
     warehouse.drop_table(SILVER.table("orders"))
     assert list(warehouse.schema_path(SILVER).iterdir()) == []
     assert warehouse.catalogs() == ["main"]
@@ -104,6 +105,46 @@ def test_a_rename_moves_the_directory_and_never_over_another(warehouse: Warehous
         warehouse.rename_table(SILVER.table("orders"), SILVER.table("sales"))
     warehouse.rename_table(SILVER.table("orders"), SILVER.table("bookings"))
     assert warehouse.tables(SILVER) == ["bookings", "sales"]
+
+
+@pytest.mark.parametrize("nested", ["", "_staged_commits"])
+def test_a_log_without_a_file_is_no_table_and_its_place_can_be_cleared(
+    warehouse: Warehouse, nested: str
+) -> None:
+    table = SILVER.table("refused")
+    (warehouse.table_path(table) / "_delta_log" / nested).mkdir(parents=True)
+    assert not warehouse.is_delta(table)
+    assert warehouse.identity(table) is None
+    assert warehouse.location(table) is None
+    assert warehouse.relations(SILVER) == []
+    warehouse.write_note(table, {"view": ["CREATE VIEW refused AS SELECT 1"]})
+    assert warehouse.is_view(table)
+    warehouse.clear_vacant(table)
+    assert not warehouse.table_path(table).exists()
+    warehouse.clear_vacant(table)
+
+
+@pytest.mark.parametrize("left", ["data.parquet", "_delta_log/.0.json.tmp", "_delta_log/x/y.json"])
+def test_a_log_beside_any_file_is_a_table_that_can_be_dropped(
+    warehouse: Warehouse, left: str
+) -> None:
+    table = SILVER.table("half")
+    file = warehouse.table_path(table) / left
+    file.parent.mkdir(parents=True)
+    (warehouse.table_path(table) / "_delta_log").mkdir(exist_ok=True)
+    file.write_text("x")
+    assert warehouse.is_delta(table)
+    warehouse.clear_vacant(table)
+    assert file.exists()
+    warehouse.drop_table(table)
+    assert warehouse.tables(SILVER) == []
+
+
+def test_a_table_takes_the_name_of_one_that_was_never_made(warehouse: Warehouse) -> None:
+    make_table(warehouse, "orders")
+    (warehouse.table_path(SILVER.table("refused")) / "_delta_log").mkdir(parents=True)
+    warehouse.rename_table(SILVER.table("orders"), SILVER.table("refused"))
+    assert warehouse.tables(SILVER) == ["refused"]
 
 
 @pytest.mark.parametrize("bad", ["..", "a/b", "", ".", "a.b", "a\n", "x" * 256])

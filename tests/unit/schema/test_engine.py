@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -15,7 +16,8 @@ from lakeflow_meta.progress import Event, StepState
 from lakeflow_meta.schema.engine import SchemaEngine
 from lakeflow_meta.schema.live import LiveTable, TableState, Unreadable
 from lakeflow_meta.schema.registry import Registry
-from lakeflow_meta.schema.table import Column, DeltaTable, ForeignKey
+from lakeflow_meta.schema.sync_memory import CleanState
+from lakeflow_meta.schema.table import Column, DeltaTable, DroppedTable, ForeignKey
 from lakeflow_meta.schema.type_text import parse_type
 from lakeflow_meta.testing.clock import FixedClock
 
@@ -31,6 +33,7 @@ class _World:
         self.starts = 0
         self.failing: set[str] = set()
         self.before: Callable[[str], None] = lambda _: None
+        self.answer: Callable[[str], list[Row]] = lambda _: [{"q0": 0}]
         self._lock = threading.Lock()
 
     def start(self) -> _World:
@@ -43,19 +46,47 @@ class _World:
             self.reads.append([str(name) for name in names])
             return {name: self.states.get(str(name)) for name in names}
 
+    def stamps(self, tables: Iterable[TableName]) -> Mapping[TableName, int]:
+        with self._lock:
+            found = {name: self.states.get(str(name)) for name in tables}
+        return {name: hash(state) for name, state in found.items() if state is not None}
+
     def execute(self, statement: str, parameters: Mapping[str, Any] | None = None) -> list[Row]:
+        if statement.startswith("SELECT"):
+            return self.answer(statement)
         name = statement.split("`")[5]
         self.before(name)
         with self._lock:
             self.ran.append(name)
             if name in self.failing:
                 raise BackendError(f"{name} was refused", code="NO")
-            self.states[f"c.s.{name}"] = _as_declared(self.declared[f"c.s.{name}"])
+            if statement.startswith("DROP TABLE"):
+                del self.states[f"c.s.{name}"]
+            else:
+                self.states[f"c.s.{name}"] = _as_declared(self.declared[f"c.s.{name}"])
         return []
 
 
 def _as_declared(table: DeltaTable) -> LiveTable:
-    return LiveTable(table.full_name, tuple(table.columns), table.comment, version=3)
+    return LiveTable(
+        table.full_name, tuple(table.columns), table.comment, checks=table.checks, version=3
+    )
+
+
+class _Memory:
+    """Remembers, and counts how often it had to."""
+
+    def __init__(self) -> None:
+        self.states: dict[str, CleanState] = {}
+        self.writes: list[list[str]] = []
+
+    def recall(self) -> Mapping[str, CleanState]:
+        return dict(self.states)
+
+    def remember(self, states: Mapping[str, CleanState]) -> None:
+        if states:
+            self.writes.append(sorted(states))
+        self.states.update(states)
 
 
 def _table(name: str, *parents: str, comment: str = "") -> DeltaTable:
@@ -228,3 +259,147 @@ def test_reports_read_the_same_on_every_run() -> None:
         texts.add(report.text())
     assert len(texts) == 1
     assert texts.pop().endswith("8 tables: 8 created")
+
+
+# --------------------------------------------------------------------------- what is remembered
+
+
+def test_a_table_that_is_as_the_last_clean_sync_left_it_is_not_read_again() -> None:
+    tables = [_table("a"), _table("b", "a")]
+    world, memory = _World(*tables), _Memory()
+    _engine(world, memory=memory).sync(Registry(tables))
+    assert memory.writes == [["c.s.a", "c.s.b"]]
+    world.reads.clear()
+    again = _engine(world, memory=memory).sync(Registry(tables))
+    assert world.reads == [[]]
+    assert _statuses(again) == {"a": "unchanged", "b": "unchanged"}
+    assert len(memory.writes) == 1
+
+
+def test_another_declaration_or_another_state_is_read_again() -> None:
+    tables = [_table("a"), _table("b")]
+    world, memory = _World(*tables), _Memory()
+    _engine(world, memory=memory).sync(Registry(tables))
+    world.reads.clear()
+    world.states["c.s.b"] = _as_declared(_table("b", comment="by somebody"))
+    changed = [_table("a", comment="new"), tables[1]]
+    plan = _engine(world, memory=memory).plan(Registry(changed))
+    assert world.reads == [["c.s.a", "c.s.b"]]
+    assert [str(table.outlook) for table in plan.tables] == ["change", "change"]
+
+
+def test_what_a_target_never_keeps_is_told_again_though_nothing_is_read() -> None:
+    tables = [_table("a")]
+    world, memory = _World(*tables), _Memory()
+    first = _engine(world, memory=memory).sync(Registry(tables))
+    world.reads.clear()
+    again = _engine(world, memory=memory).plan(Registry(tables))
+    assert world.reads == [[]]
+    assert again.tables[0].notes == first.outcomes[0].plan.notes
+    assert "primary key (id) is not kept" in again.tables[0].notes[0]
+
+
+def test_a_table_with_something_left_alone_is_not_clean() -> None:
+    table = _table("a")
+    world, memory = _World(table), _Memory()
+    live = _as_declared(table)
+    extra = (*live.columns, Column("extra", parse_type("int")))
+    world.states["c.s.a"] = replace(live, columns=extra)
+    _engine(world, memory=memory).sync(Registry([table]))
+    assert memory.states == {}
+    plan = _engine(world, memory=memory).plan(Registry([table]))
+    assert "column extra is not declared: left alone" in plan.tables[0].notes
+
+
+def test_a_failed_table_and_a_dry_run_are_not_remembered() -> None:
+    tables = [_table("a"), _table("b")]
+    world, memory = _World(*tables), _Memory()
+    _engine(world, memory=memory).sync(Registry(tables), dry_run=True)
+    assert memory.writes == []
+    world.failing = {"a"}
+    with pytest.raises(SyncFailedError):
+        _engine(world, memory=memory).sync(Registry(tables))
+    assert list(memory.states) == ["c.s.b"]
+
+
+# --------------------------------------------------------------------------- others, data, drops
+
+
+def test_a_table_that_somebody_changed_after_the_plan_is_refused() -> None:
+    first, second = _table("a", comment="x"), _table("b", comment="y")
+    world = _World(first, second)
+    world.states["c.s.b"] = _as_declared(_table("b", comment="old"))
+
+    def meddle(name: str) -> None:
+        if name == "a":
+            world.states["c.s.b"] = _as_declared(_table("b", comment="newer"))
+
+    world.before = meddle
+    registry = Registry([first, second])
+    with pytest.raises(SyncFailedError) as caught:
+        _engine(world, max_parallel=1).sync(registry)
+    assert _statuses(caught.value.report) == {"a": "created", "b": "failed"}
+    assert "changed the table after it was planned" in caught.value.report.failures[0].error
+    world.before = lambda _: None
+    assert _statuses(_engine(world).sync(registry)) == {"a": "unchanged", "b": "changed"}
+
+
+def test_a_change_of_others_that_leaves_the_plan_as_it_was_does_not_stop_it() -> None:
+    first, second = _table("a"), _table("b", comment="y")
+    world = _World(first, second)
+    before = _as_declared(_table("b", comment="old"))
+    world.states["c.s.b"] = before
+    world.before = lambda name: (
+        world.states.update({"c.s.b": replace(before, version=9)}) if name == "a" else None
+    )
+    report = _engine(world, max_parallel=1).sync(Registry([first, second]))
+    assert _statuses(report) == {"a": "created", "b": "changed"}
+
+
+def test_the_data_is_asked_once_a_table_before_anything_runs() -> None:
+    plain = _table("a")
+    checked = DeltaTable("c", "s", "b", plain.columns, checks={"one": "id > 1", "two": "id > 2"})
+    world = _World(plain, checked)
+    world.states["c.s.b"] = _as_declared(DeltaTable("c", "s", "b", plain.columns))
+    asked: list[str] = []
+
+    def answer(query: str) -> list[Row]:
+        assert world.ran == []
+        asked.append(query)
+        return [{"q0": 0, "q1": 5}]
+
+    world.answer = answer
+    with pytest.raises(SyncFailedError) as caught:
+        _engine(world).sync(Registry([plain, checked]))
+    assert len(asked) == 1
+    assert _statuses(caught.value.report) == {"a": "created", "b": "failed"}
+    assert "check two (id > 2) is broken by 5 rows" in caught.value.report.failures[0].error
+    assert world.ran == ["a"]
+
+
+def test_data_that_cannot_be_asked_refuses_its_table_alone() -> None:
+    plain = _table("a")
+    checked = DeltaTable("c", "s", "b", plain.columns, checks={"one": "nope(id)"})
+    world = _World(plain, checked)
+    world.states["c.s.b"] = _as_declared(DeltaTable("c", "s", "b", plain.columns))
+
+    def answer(_: str) -> list[Row]:
+        raise BackendError("no function nope", code="UNRESOLVED_ROUTINE")
+
+    world.answer = answer
+    plan = _engine(world).plan(Registry([plain, checked]))
+    assert [str(table.outlook) for table in plan.tables] == ["create", "rejected"]
+    assert "the data could not be checked: no function nope" in str(plan.tables[1].rejections[0])
+
+
+def test_drops_come_last_and_a_table_that_is_gone_stays_gone() -> None:
+    kept, gone = _table("z"), DroppedTable("c", "s", "a")
+    world = _World(kept)
+    world.states["c.s.a"] = _as_declared(_table("a"))
+    report = _engine(world).sync(Registry([gone, kept]))
+    assert world.ran == ["z", "a"]
+    assert _statuses(report) == {"a": "dropped", "z": "created"}
+    assert _statuses(_engine(world).sync(Registry([gone, kept]))) == {
+        "a": "unchanged",
+        "z": "unchanged",
+    }

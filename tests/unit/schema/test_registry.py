@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from lakeflow_meta.errors import SpecError
+from lakeflow_meta.errors import ConfigError, SpecError
 from lakeflow_meta.names import TableName
 from lakeflow_meta.schema.constraint_names import foreign_key_name, primary_key_name
-from lakeflow_meta.schema.registry import Registry
-from lakeflow_meta.schema.table import Column, DeltaTable, ForeignKey
+from lakeflow_meta.schema.registry import NamePolicy, Registry
+from lakeflow_meta.schema.table import Column, DeltaTable, DroppedTable, ForeignKey, View
 from lakeflow_meta.schema.type_text import parse_type
 
 
@@ -42,8 +42,54 @@ def test_names_are_unique_without_case_and_every_collision_is_told() -> None:
 
 
 def test_tables_outside_of_the_namespaces_are_refused() -> None:
-    with pytest.raises(SpecError, match=r"outside of dev\.silver"):
+    with pytest.raises(SpecError, match=r"outside of Dev\.Silver"):
         Registry([_table("t")], namespaces=["Dev.Silver"])
+    assert len(Registry([_table("t")], namespaces=["dev.*", "C.*"])) == 1
+
+
+def test_a_naming_policy_tells_every_name_that_does_not_keep_it() -> None:
+    policy = NamePolicy(tables="[a-z_]+", columns="[a-z_]+")
+    with pytest.raises(SpecError) as caught:
+        Registry([_table("Orders"), _table("fine"), _table("t1")], policy=policy)
+    assert [problem.message for problem in caught.value.problems] == [
+        "name 'Orders' does not match [a-z_]+",
+        "name 't1' does not match [a-z_]+",
+    ]
+    with pytest.raises(ConfigError, match="naming pattern"):
+        NamePolicy(tables="(")
+
+
+def test_two_tables_in_one_place_are_refused() -> None:
+    columns = [Column("id", parse_type("int"))]
+    one = DeltaTable("c", "s", "a", columns, location="s3://b/x")
+    other = DeltaTable("c", "s", "b", columns, location="s3://b/x/")
+    with pytest.raises(SpecError, match=r"also that of c\.s\.a"):
+        Registry([one, other])
+
+
+def test_views_come_after_what_they_read() -> None:
+    views = [
+        View("c", "s", "a", "SELECT * FROM c.s.b JOIN `c`.`s`.`t`"),
+        View("c", "s", "b", "SELECT 'c.s.a' FROM C.S.T"),
+    ]
+    assert _names(Registry([*views, _table("t")])) == ["t", "b", "a"]
+    circle = View("c", "s", "b", "SELECT * FROM c.s.a")
+    assert "views go round: c.s.a → c.s.b → c.s.a" in _messages(Registry([views[0], circle]))
+
+
+def test_an_earlier_name_that_is_declared_too_or_twice_is_refused() -> None:
+    columns = [Column("id", parse_type("int"))]
+    one = DeltaTable("c", "s", "a", columns, renamed_from="old")
+    other = DeltaTable("c", "s", "b", columns, renamed_from="c.s.OLD")
+    assert _messages(Registry([one, other])) == ["c.s.OLD is also the earlier name of c.s.a"]
+    assert "declared, too" in _messages(Registry([one, DeltaTable("c", "s", "old", columns)]))[0]
+
+
+def test_a_foreign_key_to_a_view_or_a_dropped_table_is_refused() -> None:
+    for parent in (View("c", "s", "p", "SELECT 1"), DroppedTable("c", "s", "p")):
+        assert _messages(Registry([_table("t", "p"), parent])) == [
+            "c.s.p is declared, but is no table"
+        ]
 
 
 def test_parents_come_first_whatever_the_order_of_registration() -> None:

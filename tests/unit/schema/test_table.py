@@ -12,7 +12,15 @@ from pydantic import ValidationError
 
 from lakeflow_meta.errors import SpecError
 from lakeflow_meta.findings import path_text, validation_findings
-from lakeflow_meta.schema.table import Column, DeltaTable, ForeignKey, TableSpec, definition
+from lakeflow_meta.schema.table import (
+    Column,
+    Consent,
+    DeltaTable,
+    DroppedTable,
+    ForeignKey,
+    View,
+)
+from lakeflow_meta.schema.table_spec import TableSpec, definition
 from lakeflow_meta.schema.type_text import parse_type
 
 WHOLE: dict[str, Any] = {
@@ -187,6 +195,102 @@ def test_findings_lead_to_the_place_in_the_document_that_was_given() -> None:
     assert list(_findings(columns={"a b": "int"}, **rest)) == ["columns.a b", "cluster_by"]
 
 
-@pytest.mark.parametrize("unknown", ["default", "renamed_from", "colums", "location"])
+@pytest.mark.parametrize(
+    ("more", "path"),
+    [
+        (
+            {"columns": {"a": {"type": "bigint", "default": 1, "identity": True}}},
+            "columns.a.identity",
+        ),
+        ({"columns": {"a": {"type": "int", "identity": True}}}, "columns.a.identity"),
+        ({"columns": {"a": {"type": "bigint", "identity": {"step": 0}}}}, "columns.a.identity"),
+        ({"columns": {"a": {"type": "int", "generated": "(b"}}}, "columns.a.generated"),
+        ({"columns": {"a": {"type": "int", "tags": {"a.b": "x"}}}}, "columns.a.tags.a.b"),
+        ({"tags": {"x": "y" * 257}}, "tags.x"),
+        ({"allow": ["drop_colum a"]}, "allow[0]"),
+        ({"renamed_columns": {"old": "new"}}, "renamed_columns.old"),
+        ({"renamed_columns": {"x.old": "a"}}, "renamed_columns.x.old"),
+        ({"renamed_columns": {"old": "a", "older": "a"}}, "renamed_columns.older"),
+        ({"renamed_from": "x.y"}, "renamed_from"),
+        ({"renamed_from": "T"}, "renamed_from"),
+        ({"renamed_from": "other.s.t"}, "renamed_from"),
+        ({"location": "data/t"}, "location"),
+        ({"cluster_by": "a.b"}, "cluster_by"),
+        ({"properties": {"location": None}}, "properties.location"),
+    ],
+)
+def test_what_is_wrong_with_a_declaration_is_told_at_its_place(
+    more: dict[str, Any], path: str
+) -> None:
+    spec = {"table": "c.s.t", "columns": {"a": "int"}, **more}
+    with pytest.raises(ValidationError) as caught:
+        TableSpec.model_validate(spec)
+    found = validation_findings(caught.value, TableSpec)
+    assert [path_text(finding.path) for finding in found] == [path]
+
+
+def test_renames_that_go_round_are_refused() -> None:
+    columns = _columns("a", "b")
+    found = _problems(columns, renamed_columns={"a": "b", "b": "a"})
+    assert found == {"renamed_columns": "names go round: a → b → a"}
+    assert DeltaTable("c", "s", "t", columns, renamed_columns={"x": "a", "a": "b"}).renamed_columns
+
+
+def test_everything_that_can_be_declared_is_recorded_and_read_again() -> None:
+    spec = TableSpec.model_validate(
+        {
+            "table": "c.s.t",
+            "columns": {
+                "id": {"type": "bigint", "identity": {"start": 5, "always": False}},
+                "n": {"type": "int", "default": 0, "tags": {"pii": "no"}},
+                "d": {"type": "date", "generated": "cast(ts as date)"},
+                "ts": "timestamp",
+                "s": "struct<x:varchar(3) comment 'it'>",
+            },
+            "properties": {"a": None, "b": 1},
+            "tags": {"team": "x"},
+            "location": "s3://b/t",
+            "renamed_from": "before",
+            "renamed_columns": {"s.y": "s.x"},
+            "policy": "strict",
+            "allow": "drop_column old",
+            "cluster_by": ["s.x"],
+        }
+    )
+    table = spec.to_table()
+    assert isinstance(table, DeltaTable)
+    assert table.columns[1].default == "0"
+    assert table.absent_properties == ("a",)
+    assert table.clustering_paths == (("s", "x"),)
+    assert str(table.old_name) == "c.s.before"
+    again = TableSpec.model_validate({"table": "c.s.t", **definition(table)})
+    assert again.to_table() == table
+
+
+def test_views_and_drops_are_declared_in_the_same_list_and_take_nothing_else() -> None:
+    view = TableSpec.model_validate({"table": "c.s.v", "view": "SELECT 1 AS x\n", "comment": "c"})
+    assert view.to_table() == View("c", "s", "v", "SELECT 1 AS x", "c")
+    assert definition(view.to_table()) == {"view": "SELECT 1 AS x", "comment": "c"}
+    drop = TableSpec.model_validate({"table": "c.s.v", "drop": True})
+    assert drop.to_table() == DroppedTable("c", "s", "v")
+    for spec in ({"view": "SELECT 1", "columns": {"a": "int"}}, {"drop": True, "comment": "x"}):
+        with pytest.raises(ValidationError, match="takes no"):
+            TableSpec.model_validate({"table": "c.s.v", **spec})
+    for query in ("SELECT 1; SELECT 2", "SELECT 1;", "DROP TABLE x", "SELECT '${env:HOME}'", " "):
+        with pytest.raises(ValidationError, match=r"view|\$|column"):
+            TableSpec.model_validate({"table": "c.s.v", "view": query})
+
+
+def test_a_word_allows_a_change_for_all_columns_or_for_one() -> None:
+    columns = _columns("a")
+    one = DeltaTable("c", "s", "t", columns, allow=["DROP_COLUMN  Memo"])
+    assert one.allows(Consent.DROP_COLUMN, "memo")
+    assert not one.allows(Consent.DROP_COLUMN, "other")
+    assert not one.allows(Consent.BACKFILL, "memo")
+    every = DeltaTable("c", "s", "t", columns, allow=["drop_column"])
+    assert every.allows(Consent.DROP_COLUMN, "anything")
+
+
+@pytest.mark.parametrize("unknown", ["default", "colums", "undeclared_columns"])
 def test_what_this_version_does_not_know_is_refused_by_name(unknown: str) -> None:
     assert unknown in " ".join(_findings(**{unknown: "x"}))

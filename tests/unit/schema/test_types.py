@@ -12,6 +12,7 @@ from lakeflow_meta.schema.type_text import parse_type
 from lakeflow_meta.schema.types import (
     PLAIN_TYPES,
     Array,
+    Char,
     DataType,
     Decimal,
     Integer,
@@ -20,6 +21,7 @@ from lakeflow_meta.schema.types import (
     Struct,
     StructField,
     UnknownTypeError,
+    Varchar,
     Variant,
     read_delta_type,
     same_type,
@@ -33,7 +35,7 @@ def _decimal(precision: int) -> st.SearchStrategy[DataType]:
 
 
 def _struct(inner: st.SearchStrategy[DataType]) -> st.SearchStrategy[DataType]:
-    field = st.builds(StructField, names, inner, st.booleans())
+    field = st.builds(StructField, names, inner, st.booleans(), st.text(max_size=8))
     unique = st.lists(field, min_size=1, max_size=4, unique_by=lambda f: f.name.lower())
     return unique.map(lambda fields: Struct(tuple(fields)))
 
@@ -45,8 +47,10 @@ types: st.SearchStrategy[DataType] = st.recursive(
     max_leaves=6,
 )
 
+lengths = st.integers(1, 99).flatmap(lambda n: st.sampled_from([Char(n), Varchar(n)]))
 
-@given(types)
+
+@given(types | lengths | lengths.map(Array))
 def test_every_type_reads_back_from_its_text(data_type: DataType) -> None:
     assert parse_type(str(data_type)) == data_type
 
@@ -68,7 +72,7 @@ def _delta(data_type: DataType) -> Any:
                     "name": f.name,
                     "type": _delta(f.data_type),
                     "nullable": f.nullable,
-                    "metadata": {},
+                    "metadata": {"comment": f.comment} if f.comment else {},
                 }
                 for f in fields
             ]
@@ -106,10 +110,8 @@ def test_spellings_of_sql_are_understood(text: str, canonical: str) -> None:
     ("text", "message", "hint"),
     [
         ("strng", "type 'strng' is not known", "string"),
-        ("varchar(10)", "'varchar'", "string"),
         ("array<datetime>", "'datetime' in 'array<datetime>'", "timestamp"),
-        ("interval", "'interval'", ""),
-        ("void", "'void'", ""),
+        ("interval day to second", "does not store intervals", "bigint"),
     ],
 )
 def test_an_unknown_type_is_named_with_what_may_be_meant(
@@ -125,7 +127,7 @@ def test_an_unknown_type_is_named_with_what_may_be_meant(
     [
         "", "array<>", "array<int", "int int", "decimal(x)", "decimal(39,2)", "decimal(5,6)",
         "struct<>", "struct<a:int,A:int>", "map<map<int,int>,int>", "map<variant,int>", "int;",
-        "struct<a:int comment 'x'>", "struct<a:int", "array<int>>",
+        "struct<a:int comment x>", "struct<a:int", "array<int>>", "char", "varchar(0)", "char(x)",
     ],
 )  # fmt: skip
 def test_text_that_is_no_type_is_refused(text: str) -> None:
@@ -133,7 +135,7 @@ def test_text_that_is_no_type_is_refused(text: str) -> None:
         parse_type(text)
 
 
-@pytest.mark.parametrize("value", ["void", "interval day", "geometry(4326)", {"type": "udt"}, 7])
+@pytest.mark.parametrize("value", ["interval day", "geometry(4326)", {"type": "udt"}, 7])
 def test_a_live_type_that_is_not_known_is_an_error_not_a_missing_column(value: Any) -> None:
     with pytest.raises(UnknownTypeError):
         read_delta_type(value)
@@ -141,7 +143,29 @@ def test_a_live_type_that_is_not_known_is_an_error_not_a_missing_column(value: A
 
 def test_names_of_struct_fields_are_compared_without_case() -> None:
     assert same_type(parse_type("struct<A:int>"), parse_type("struct<a:int>"))
-    assert not same_type(parse_type("struct<a:int>"), parse_type("struct<a:int not null>"))
+
+
+def test_what_fields_are_called_and_whether_they_may_be_null_does_not_make_another_type() -> None:
+    plain = parse_type("array<struct<a:int>>")
+    told = parse_type("array<struct<a:int not null comment 'it\\'s'>>")
+    assert told != plain
+    assert same_type(told, plain)
+    assert not same_type(plain, parse_type("array<struct<a:int,b:int>>"))
+
+
+@pytest.mark.parametrize(
+    ("text", "comment"),
+    [
+        (r"'it\'s'", "it's"),
+        (r'"two \'"', "two '"),
+        (r"'\u0024{x} \U0001F388 \101\n'", "${x} 🎈 A\n"),
+        (r"'50\% \q'", r"50\% q"),
+    ],
+)
+def test_comments_of_fields_are_read_as_spark_reads_literals(text: str, comment: str) -> None:
+    data_type = parse_type(f"struct<a:int comment {text}>")
+    assert isinstance(data_type, Struct)
+    assert data_type.fields[0].comment == comment
 
 
 def test_a_class_or_a_text_in_place_of_a_type_is_refused_with_an_example() -> None:

@@ -66,7 +66,7 @@ def _record(store: FakeStore, texts: Mapping[str, str]) -> None:
 
 
 def _runner(store: FakeStore, session: _Session, clock: FixedClock, **more: Any) -> ScriptRunner:
-    more = {"sleep": lambda _: None, "actor": "ann", "run_id": "r1", **more}
+    more = {"sleep": lambda _: None, "actor": lambda: "ann", "run_id": "r1", **more}
     return ScriptRunner(store, TABLES, session.start, clock=clock, **more)
 
 

@@ -93,6 +93,9 @@ class Statements:
     def _create_table(
         self, session: SparkSession, text: str, ask: Ask, command: c.CreateTable
     ) -> DataFrame:
+        table = self.catalog.table_of(session, command.table)
+        if table is not None:
+            self._warehouse.clear_vacant(table)
         answer = ask(self.catalog.rewrite(session, text))
         self.settle(session, command.table)
         return answer

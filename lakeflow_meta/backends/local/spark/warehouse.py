@@ -7,6 +7,7 @@ process sees the old or the new state and dying in between leaves one of them.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -21,6 +22,7 @@ from lakeflow_meta.names import TableName
 from lakeflow_meta.paths import path_of_location
 from lakeflow_meta.sql import ident
 
+LOG = "_delta_log"
 _NOTES = "_lakeflow"
 _SCHEMA_NOTE = "_schema"
 
@@ -99,7 +101,7 @@ class Warehouse:
     def tables(self, schema: SchemaName) -> list[str]:
         """Every table of a schema, wherever its data lies."""
         folder = self.schema_path(schema)
-        lying_here = {name for name in _folders(folder) if (folder / name / "_delta_log").is_dir()}
+        lying_here = {name for name in _folders(folder) if holds_delta(folder / name)}
         noted = {name for name, note in self._noted(schema) if "view" not in note}
         return sorted(lying_here | noted)
 
@@ -112,8 +114,8 @@ class Warehouse:
         return sorted({*self.tables(schema), *self.views(schema)})
 
     def is_delta(self, table: TableName) -> bool:
-        """Whether a Delta table lies in the table's directory."""
-        return self._log_path(table).is_dir()
+        """Whether a Delta table lies in the table's directory; see `holds_delta`."""
+        return holds_delta(self.table_path(table))
 
     def is_view(self, table: TableName) -> bool:
         """Whether the name is a view's."""
@@ -121,13 +123,16 @@ class Warehouse:
 
     def identity(self, table: TableName) -> Identity | None:
         """Tells one table or view from the next of the same name; None where there is none."""
+        if not self.is_delta(table):
+            return self.note_identity(table)
         try:
-            log = self._log_path(table).stat()
+            log = (self.table_path(table) / LOG).stat()
         except OSError:
-            return self._note_identity(table)
+            return self.note_identity(table)
         return log.st_dev, log.st_ino
 
-    def _note_identity(self, table: TableName) -> Identity | None:
+    def note_identity(self, table: TableName) -> Identity | None:
+        """Tells one version of a note from the next; None where nothing is noted."""
         try:
             note = self._note_path(table).stat()
         except OSError:
@@ -154,9 +159,6 @@ class Warehouse:
         noted = self.note(table).get("location")
         return None if noted is None else path_of_location(noted)
 
-    def _log_path(self, table: TableName) -> Path:
-        return self.table_path(table) / "_delta_log"
-
     def _note_path(self, table: TableName) -> Path:
         return self.root / table.catalog / table.schema / _NOTES / f"{table.name}.json"
 
@@ -179,10 +181,22 @@ class Warehouse:
         self._note_path(table).unlink(missing_ok=True)
         self._remove(self.table_path(table))
 
+    def clear_vacant(self, table: TableName) -> None:
+        """Remove a log without a file, where CREATE TABLE finds the place "not empty".
+
+        Only empty directories are removed, one by one, so a commit that comes meanwhile survives.
+        """
+        place = self.table_path(table)
+        with contextlib.suppress(OSError):
+            if is_vacant(place):
+                for folder in (place / LOG / "_staged_commits", place / LOG, place):
+                    _remove_empty(folder)
+
     def rename_table(self, table: TableName, new: TableName) -> None:
         """Give the directory, and the note, another name. Never over another table."""
         if self.identity(new) is not None:
             raise ConfigError(f"{new} exists already")
+        self.clear_vacant(new)
         for old_path, new_path in (
             (self.table_path(table), self.table_path(new)),
             (self._note_path(table), self._note_path(new)),
@@ -229,6 +243,35 @@ def _folders(path: Path) -> list[str]:
     except (FileNotFoundError, NotADirectoryError):
         return []
     return sorted(e.name for e in entries if e.is_dir() and not _is_ours(e.name))
+
+
+def holds_delta(folder: Path | str) -> bool:
+    """Whether a directory is a Delta table, by its log; `is_vacant` places are none."""
+    try:
+        return _holds_files(f"{folder}/{LOG}") or not is_vacant(folder)
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+
+
+def is_vacant(folder: Path | str) -> bool:
+    """Whether nothing lies in a directory but a log without a file.
+
+    A CREATE TABLE that Delta refuses leaves such a log: there is no table, and one can be made.
+    Raises OSError where there is no such directory.
+    """
+    with os.scandir(folder) as entries:
+        return all(entry.name == LOG and not _holds_files(entry.path) for entry in entries)
+
+
+def _holds_files(folder: str) -> bool:
+    """Whether there are files at any depth; Delta makes ``_staged_commits`` with the log."""
+    with os.scandir(folder) as entries:
+        return any(not entry.is_dir() or _holds_files(entry.path) for entry in entries)
+
+
+def _remove_empty(folder: Path) -> None:
+    with contextlib.suppress(FileNotFoundError):
+        folder.rmdir()
 
 
 def _is_ours(name: str) -> bool:

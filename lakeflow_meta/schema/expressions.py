@@ -1,0 +1,56 @@
+"""SQL expressions of checks, defaults and generated columns, as parts of statements. Pure."""
+
+from __future__ import annotations
+
+from lakeflow_meta.sql_tokens import Kind, Token, tokens
+
+
+def expression_problem(expression: str) -> str:
+    """Why the text cannot stand as one expression in a statement; "" where it can."""
+    if not expression.strip():
+        return "the expression is empty"
+    if "${" in expression:
+        return "Spark would replace ${…}; write the value"
+    if _holds_comment(expression):
+        return "comments are not possible here"
+    depth = 0
+    for token in tokens(expression):
+        depth += (token.text == "(") - (token.text == ")")
+        if depth < 0 or token.text == ";" or not _is_closed(token):
+            return f"the expression is not closed or ends too early at {token.text[:1]!r}"
+    return "a parenthesis is not closed" if depth else ""
+
+
+def _holds_comment(expression: str) -> bool:
+    """Whether something other than blanks stands between the tokens."""
+    position = 0
+    for token in tokens(expression):
+        if expression[position : token.start].strip():
+            return True
+        position = token.end
+    return bool(expression[position:].strip())
+
+
+def _is_closed(token: Token) -> bool:
+    if token.kind not in (Kind.STRING, Kind.QUOTED):
+        return True
+    return len(token.text) > 1 and token.text[-1] == token.text.lstrip("rR")[0]
+
+
+def same_expression(one: str, other: str) -> bool:
+    """Whether two expressions are the same tokens; words are compared without regard to case.
+
+    Delta keeps an expression with other blanks than it was given.
+    """
+    return _words(one) == _words(other)
+
+
+def _words(expression: str) -> list[str]:
+    plain = (Kind.WORD, Kind.SYMBOL)
+    return [t.text.lower() if t.kind in plain else t.text for t in tokens(expression)]
+
+
+def expression_names(expression: str) -> frozenset[str]:
+    """Lower-case names that an expression may speak of: its words and quoted names."""
+    kinds = (Kind.WORD, Kind.QUOTED)
+    return frozenset(t.name.lower() for t in tokens(expression) if t.kind in kinds)
