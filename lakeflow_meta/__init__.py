@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from lakeflow_meta.api import JobOrchestrator as JobOrchestrator
     from lakeflow_meta.api import MetadataManager as MetadataManager
     from lakeflow_meta.api import MetadataMonitor as MetadataMonitor
+    from lakeflow_meta.api import build_databricks_engine as build_databricks_engine
     from lakeflow_meta.errors import BackendError as BackendError
     from lakeflow_meta.errors import ConfigError as ConfigError
     from lakeflow_meta.errors import ConflictError as ConflictError
@@ -20,11 +21,57 @@ if TYPE_CHECKING:
     from lakeflow_meta.errors import SpecError as SpecError
     from lakeflow_meta.errors import SyncFailedError as SyncFailedError
     from lakeflow_meta.errors import UnsafeChangeError as UnsafeChangeError
+    from lakeflow_meta.schema.registry import NamePolicy as NamePolicy
+    from lakeflow_meta.schema.registry import Registry as Registry
+    from lakeflow_meta.schema.table import Column as Column
+    from lakeflow_meta.schema.table import DeltaTable as DeltaTable
+    from lakeflow_meta.schema.table import DroppedTable as DroppedTable
+    from lakeflow_meta.schema.table import ForeignKey as ForeignKey
+    from lakeflow_meta.schema.table import Identity as Identity
+    from lakeflow_meta.schema.table import Policy as Policy
+    from lakeflow_meta.schema.table import View as View
+    from lakeflow_meta.schema.types import Array as Array
+    from lakeflow_meta.schema.types import Binary as Binary
+    from lakeflow_meta.schema.types import Boolean as Boolean
+    from lakeflow_meta.schema.types import Byte as Byte
+    from lakeflow_meta.schema.types import Char as Char
+    from lakeflow_meta.schema.types import Date as Date
+    from lakeflow_meta.schema.types import Decimal as Decimal
+    from lakeflow_meta.schema.types import Double as Double
+    from lakeflow_meta.schema.types import Float as Float
+    from lakeflow_meta.schema.types import Integer as Integer
+    from lakeflow_meta.schema.types import Long as Long
+    from lakeflow_meta.schema.types import Map as Map
+    from lakeflow_meta.schema.types import Short as Short
+    from lakeflow_meta.schema.types import String as String
+    from lakeflow_meta.schema.types import Struct as Struct
+    from lakeflow_meta.schema.types import StructField as StructField
+    from lakeflow_meta.schema.types import Timestamp as Timestamp
+    from lakeflow_meta.schema.types import TimestampNtz as TimestampNtz
+    from lakeflow_meta.schema.types import Varchar as Varchar
+    from lakeflow_meta.schema.types import Variant as Variant
+    from lakeflow_meta.schema.types import Void as Void
 
 __version__ = "0.1.0"
 
 _HOMES = {
-    **dict.fromkeys(("JobOrchestrator", "MetadataManager", "MetadataMonitor"), "lakeflow_meta.api"),
+    **dict.fromkeys(
+        ("JobOrchestrator", "MetadataManager", "MetadataMonitor", "build_databricks_engine"),
+        "lakeflow_meta.api",
+    ),
+    **dict.fromkeys(
+        ("Column", "DeltaTable", "DroppedTable", "ForeignKey", "Identity", "Policy", "View"),
+        "lakeflow_meta.schema.table",
+    ),
+    **dict.fromkeys(("NamePolicy", "Registry"), "lakeflow_meta.schema.registry"),
+    **dict.fromkeys(
+        (
+            *("Array", "Binary", "Boolean", "Byte", "Char", "Date", "Decimal", "Double", "Float"),
+            *("Integer", "Long", "Map", "Short", "String", "Struct", "StructField", "Timestamp"),
+            *("TimestampNtz", "Varchar", "Variant", "Void"),
+        ),
+        "lakeflow_meta.schema.types",
+    ),
     **dict.fromkeys(
         (
             "LakeflowMetaError",

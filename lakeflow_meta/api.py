@@ -19,7 +19,8 @@ from lakeflow_meta.app import App
 from lakeflow_meta.errors import RunFailedError
 from lakeflow_meta.jobs.outcomes import Outcome, raise_failures
 from lakeflow_meta.ports import Clock, ControlStore, Row, RunState
-from lakeflow_meta.progress import Progress
+from lakeflow_meta.progress import Progress, silent
+from lakeflow_meta.targets.databricks import LOOKS_AHEAD
 
 if TYPE_CHECKING:
     from databricks.sdk import WorkspaceClient
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from lakeflow_meta.control.manager import SqlResult
     from lakeflow_meta.control.sync import SyncReport
     from lakeflow_meta.jobs.plan import JobsPlan
+    from lakeflow_meta.schema.engine import SchemaEngine
 
 
 class Parts(TypedDict, total=False):
@@ -69,6 +71,32 @@ class LoadResult(tuple[int, list[str]]):
 
     def __int__(self) -> int:
         return self[0]
+
+
+def build_databricks_engine(
+    spark: SparkSession, *, progress: Progress = silent, max_parallel: int = 4
+) -> SchemaEngine:
+    """A schema engine over a Spark session: on Databricks, or on this machine with Delta.
+
+    ``build_databricks_engine(spark).sync(Registry([table]))`` makes the tables so. Outside of a
+    control table nothing is remembered: every table is read each time.
+    """
+    from lakeflow_meta.backends.spark import SparkSqlSession, is_databricks
+    from lakeflow_meta.backends.spark_tables import SparkTableReader
+    from lakeflow_meta.backends.unity_catalog import UnityCatalogReader
+    from lakeflow_meta.schema.capabilities import OPEN_SOURCE_DELTA, UNITY_CATALOG
+    from lakeflow_meta.schema.engine import SchemaEngine
+
+    session = SparkSqlSession(spark)
+    inside = is_databricks(spark)
+    return SchemaEngine(
+        UnityCatalogReader(session) if inside else SparkTableReader(session),
+        lambda: session,
+        capabilities=UNITY_CATALOG if inside else OPEN_SOURCE_DELTA,
+        progress=progress,
+        max_parallel=max_parallel,
+        looks_ahead=LOOKS_AHEAD if inside else 1,
+    )
 
 
 class MetadataManager:

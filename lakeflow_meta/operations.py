@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lakeflow_meta.control.tables import EXECUTIONS, FILES, TABLES, TableLayout
+from lakeflow_meta.control.tables import EXECUTIONS, FILES, TableLayout
 from lakeflow_meta.errors import (
     ConfigError,
     LakeflowMetaError,
     NotFoundError,
-    Problem,
     RunFailedError,
     SpecError,
-    SyncFailedError,
 )
 from lakeflow_meta.findings import did_you_mean
 
@@ -27,9 +25,6 @@ if TYPE_CHECKING:
     from lakeflow_meta.control.rows import Row
     from lakeflow_meta.ingest.batch import IngestResult
     from lakeflow_meta.ingest.source import FileSource
-    from lakeflow_meta.schema.plan import SchemaPlan
-    from lakeflow_meta.schema.registry import Registry
-    from lakeflow_meta.schema.report import SyncReport
 
 
 # --------------------------------------------------------------------------- export
@@ -92,153 +87,6 @@ def restore(
     return verb.restore(modules or None, to=to, dry_run=dry_run).to_dict()
 
 
-# --------------------------------------------------------------------------- tables
-
-
-@dataclass(frozen=True, slots=True)
-class TablesPlan:
-    """What `sync_tables` would do; ``problems`` are of rows that cannot be read."""
-
-    plan: SchemaPlan
-    problems: Sequence[Problem] = ()
-
-    @property
-    def has_changes(self) -> bool:
-        """Whether a sync would run statements."""
-        return self.plan.has_changes
-
-    @property
-    def has_rejections(self) -> bool:
-        """Whether a sync would fail for at least one table."""
-        return bool(self.problems) or self.plan.has_rejections
-
-    def to_dict(self) -> dict[str, Any]:
-        """The JSON result of ``tables plan``."""
-        return {**self.plan.to_dict(), "problems": [asdict(p) for p in self.problems]}
-
-    def text(self) -> str:
-        """The plan as a diff, then what is wrong with rows."""
-        return "\n".join([self.plan.text(), *_problem_lines(self.problems)])
-
-
-@dataclass(frozen=True, slots=True)
-class TablesSync:
-    """What a sync did; ``problems`` are of rows that could not be read."""
-
-    report: SyncReport
-    problems: Sequence[Problem] = ()
-
-    def to_dict(self) -> dict[str, Any]:
-        """The JSON result of ``tables sync``."""
-        return {**self.report.to_dict(), "problems": [asdict(p) for p in self.problems]}
-
-    def text(self) -> str:
-        """What was done, then what is wrong with rows."""
-        return "\n".join([self.report.text(), *_problem_lines(self.problems)])
-
-    def raise_failures(self) -> None:
-        """Raise SyncFailedError, which carries this, when a table failed or cannot be read."""
-        failures = [f"{outcome.name}: {outcome.error}" for outcome in self.report.failures]
-        failures += map(str, self.problems)
-        if failures:
-            raise SyncFailedError(_titled(failures), self)
-
-
-def _problem_lines(problems: Sequence[Problem]) -> list[str]:
-    return [f"✗ {problem}" for problem in problems]
-
-
-def plan_tables(app: App, names: Sequence[str] | None, module: str | None) -> TablesPlan:
-    """What `sync_tables` would do. Raises as it does."""
-    tables, problems = _chosen_registry(app, names, module)
-    return TablesPlan(app.schema_engine.plan(tables), problems)
-
-
-def sync_tables(app: App, names: Sequence[str] | None, module: str | None) -> TablesSync:
-    """Make the declared tables; failures, and rows that cannot be read, are in the result.
-
-    Raises SpecError for named tables whose rows cannot be read, and for tables that do not fit
-    together, ConfigError for names that nobody declared.
-    """
-    tables, problems = _chosen_registry(app, names, module)
-    try:
-        return TablesSync(app.schema_engine.sync(tables), problems)
-    except SyncFailedError as error:
-        return TablesSync(error.report, problems)
-
-
-def _chosen_registry(
-    app: App, names: Sequence[str] | None, module: str | None
-) -> tuple[Registry, Sequence[Problem]]:
-    tables, problems = registry_of(app, names, module)
-    if problems and names is not None:
-        raise SpecError(problems)
-    return tables, problems
-
-
-def registry_of(
-    app: App, names: Sequence[str] | None, module: str | None = None
-) -> tuple[Registry, list[Problem]]:
-    """Declared, active tables: all, the named ones, or a module's; and what is wrong with others.
-
-    A table whose row cannot be read is not among them: as the parent of a foreign key it is one
-    that nobody declared, and looked up where it lives. Raises ConfigError.
-    """
-    from lakeflow_meta.schema.recorded_tables import read_tables
-    from lakeflow_meta.schema.registry import Registry
-
-    rows = _table_rows(app)
-    chosen = _chosen_keys(rows, names, module)
-    tables, problems = read_tables(rows, str(app.tables.of(TABLES)))
-    wanted = [table.full_name for table in tables if table.full_name.key in chosen]
-    bad = [problem for key in problems if key in chosen for problem in problems[key]]
-    return Registry(tables).subset(wanted), sorted(bad)
-
-
-def declared_tables(app: App, names: Sequence[str] | None) -> dict[str, dict[str, Any]]:
-    """Definitions of the active declared tables by full name. Raises ConfigError, SpecError."""
-    from lakeflow_meta.schema.recorded_tables import read_definition, table_key
-
-    found: dict[str, dict[str, Any]] = {}
-    problems = []
-    rows = _table_rows(app)
-    chosen = _chosen_keys(rows, names, None)
-    for row in rows:
-        if table_key(row["table_name"]) not in chosen:
-            continue
-        definition = read_definition(row, str(app.tables.of(TABLES)))
-        if isinstance(definition, Problem):
-            problems.append(definition)
-        else:
-            found[row["table_name"]] = definition
-    if problems:
-        raise SpecError(problems)
-    return found
-
-
-def _table_rows(app: App) -> list[Row]:
-    rows = [row for row in rows_of(app, TABLES) if row["is_active"] is not False]
-    return sorted(rows, key=lambda row: str(row["table_name"]))
-
-
-def _chosen_keys(
-    rows: Sequence[Row], names: Sequence[str] | None, module: str | None
-) -> frozenset[str]:
-    """Of all rows, of a module's, or of the named tables. Raises ConfigError."""
-    from lakeflow_meta.schema.recorded_tables import table_key
-
-    known = {
-        table_key(row["table_name"]): str(row["table_name"])
-        for row in rows
-        if module in (None, row["module_name"])
-    }
-    for name in names or ():
-        if table_key(name) not in known:
-            hint = did_you_mean(name, known.values())
-            raise ConfigError(f"no table {name!r} is declared; {hint}")
-    return frozenset(known if names is None else map(table_key, names))
-
-
 # --------------------------------------------------------------------------- ingest
 
 
@@ -265,7 +113,7 @@ class IngestReport:
             *(f"{name}: {error}" for name, error in self.errors.items()),
         ]
         if failures:
-            raise RunFailedError(_titled(failures), self)
+            raise RunFailedError(titled(failures), self)
 
     def to_dict(self) -> dict[str, Any]:
         """The JSON result of ``ingest``."""
@@ -292,7 +140,7 @@ class IngestReport:
         yield from (f"✗ {name}: {error}" for name, error in self.errors.items())
 
 
-def _titled(failures: Sequence[str]) -> str:
+def titled(failures: Sequence[str]) -> str:
     """One line for one failure, else a count and the first."""
     first = failures[0].splitlines()[0]
     return first if len(failures) == 1 else f"{len(failures)} failures, first: {first}"
@@ -374,10 +222,11 @@ def doctor(app: App, *, fix: bool) -> list[Check]:
     return check_machine(app.home, app.local.spark, fix=fix)
 
 
-def rows_of(app: App, layout: TableLayout) -> list[Row]:
-    """Rows of one control table; none where it does not exist yet."""
+def rows_of(app: App, layout: TableLayout, columns: Sequence[str] | None = None) -> list[Row]:
+    """Rows of one control table, or some of their columns; none where it does not exist yet."""
     try:
-        rows: list[Row] = app.store.read(app.tables.of(layout)).to_pylist()
+        found = app.store.read(app.tables.of(layout), columns=columns)
+        rows: list[Row] = found.to_pylist()
     except NotFoundError:
         return []
     return rows

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from lakeflow_meta.errors import ConfigError, Problem
 from lakeflow_meta.findings import did_you_mean
-from lakeflow_meta.operations import registry_of, write_text
+from lakeflow_meta.operations import write_text
+from lakeflow_meta.table_operations import registry_of
 
 if TYPE_CHECKING:
     from lakeflow_meta.app import App

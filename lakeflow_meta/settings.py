@@ -79,6 +79,19 @@ class DeploySettings(BaseModel):
             raise ConfigError("\n".join(lines)) from error
 
 
+class NamingSettings(BaseModel):
+    """How declared tables may be named; see `schema.registry.NamePolicy`."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    namespaces: tuple[str, ...] = ()
+    """Patterns of ``catalog.schema``, e.g. ``main.*``."""
+    tables: str = ""
+    """Regular expression that the name of a table must match as a whole."""
+    columns: str = ""
+    """The same for names of columns."""
+
+
 class Settings(BaseModel):
     """Effective settings of one target. Unknown keys are refused."""
 
@@ -104,6 +117,7 @@ class Settings(BaseModel):
     ddl_stagger_seconds: Annotated[float, Field(ge=0)] = 0.2
     history_days: Annotated[int, Field(ge=1)] = 30
     actor: str = ""
+    naming: NamingSettings = NamingSettings()
     deploy: DeploySettings = DeploySettings()
 
     def portable(self) -> dict[str, Any]:

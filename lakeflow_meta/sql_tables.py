@@ -286,6 +286,11 @@ def describe_table(table: TableName) -> str:
     return f"DESCRIBE TABLE EXTENDED {qualified(table)}"
 
 
+def show_tables(catalog: str, schema: str) -> str:
+    """Tables and views of a schema."""
+    return f"SHOW TABLES IN {ident(catalog)}.{ident(schema)}"
+
+
 def describe_schema(catalog: str, schema: str) -> str:
     """An error where there is no such schema."""
     return f"DESCRIBE SCHEMA {ident(catalog)}.{ident(schema)}"
@@ -320,10 +325,26 @@ def does_not_fit(column: str, before: object, after: object) -> str:
     return f"NOT ({name} <=> {back})"
 
 
+def is_longer(column: str, length: int) -> str:
+    """For `count_rows`: the value has more characters. Casts do not cut texts (measured)."""
+    return f"char_length(CAST({ident(column)} AS string)) > {length:d}"
+
+
 def as_type(column: str, before: object, after: object) -> str:
     """A column, cast where another type is wanted."""
     name = ident(column)
     return name if str(before) == str(after) else f"CAST({name} AS {after})"
+
+
+def field_of(value: str, name: str) -> str:
+    """A field of a struct."""
+    return f"{value}.{ident(name)}"
+
+
+def struct_of(value: str, fields: Iterable[tuple[str, str]]) -> str:
+    """A struct made anew of ``fields`` (name, expression), NULL where ``value`` is."""
+    made = ", ".join(f"{literal(name)}, {expression}" for name, expression in fields)
+    return f"IF({value} IS NULL, NULL, named_struct({made}))"
 
 
 def typed_null(data_type: object) -> str:

@@ -14,6 +14,7 @@ from lakeflow_meta.backends.delta_snapshot import CLUSTERING_DOMAIN, DamagedLogE
 from lakeflow_meta.names import TableName
 from lakeflow_meta.schema.field_paths import shown_path
 from lakeflow_meta.schema.frozen_mapping import FrozenMapping
+from lakeflow_meta.schema.kept_properties import is_kept
 from lakeflow_meta.schema.live import LiveTable
 from lakeflow_meta.schema.table import Column, Identity
 from lakeflow_meta.schema.type_text import parse_type
@@ -31,32 +32,6 @@ from lakeflow_meta.schema.types import (
 )
 
 _CHECK_PREFIX = "delta.constraints."
-
-# What Delta keeps in a table's properties for itself; all but the first group cannot be declared.
-# Delta 4.4 DeltaConfig.scala: rowTrackingSuspended is set while row ids are removed again, the two
-# versions last known to a metastore; MIN_READER_VERSION and its like "is *not* stored as a table
-# property", but old logs have them. COLUMN_MAPPING_MAX_ID: "cannot be set by users".
-# PROTOCOL.md: Row Tracking (names of materialized columns), In-Commit Timestamps (enablement),
-# Checkpoint Protection, Catalog-managed tables (the id that Unity Catalog gives).
-_KEPT_BY_DELTA = frozenset(
-    {
-        "delta.columnmapping.maxcolumnid",
-        "delta.rowtracking.materializedrowidcolumnname",
-        "delta.rowtracking.materializedrowcommitversioncolumnname",
-        "delta.rowtrackingsuspended",
-        "delta.incommittimestampenablementversion",
-        "delta.incommittimestampenablementtimestamp",
-        "delta.requirecheckpointprotectionbeforeversion",
-        "delta.coordinatedcommits.tableconf-preview",
-        "delta.lastupdateversion",
-        "delta.lastcommittimestamp",
-        "delta.minreaderversion",
-        "delta.minwriterversion",
-        "delta.ignoreprotocoldefaults",
-        "io.unitycatalog.tableid",
-    }
-)
-_KEPT_PREFIXES = (_CHECK_PREFIX, "delta.feature.")
 
 _PHYSICAL_NAME = "delta.columnMapping.physicalName"
 _GENERATED = "delta.generationExpression"
@@ -100,11 +75,7 @@ def _fields(snapshot: Snapshot) -> Sequence[Mapping[str, Any]]:
 
 
 def _properties(configuration: Mapping[str, str]) -> dict[str, str]:
-    return {key: value for key, value in configuration.items() if not _is_kept(key.lower())}
-
-
-def _is_kept(key: str) -> bool:
-    return key in _KEPT_BY_DELTA or key.startswith(_KEPT_PREFIXES)
+    return {key: value for key, value in configuration.items() if not is_kept(key)}
 
 
 def _checks(configuration: Mapping[str, str]) -> dict[str, str]:

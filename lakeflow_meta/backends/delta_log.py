@@ -16,10 +16,11 @@ from lakeflow_meta.backends.local.spark.view_text import read_view
 from lakeflow_meta.backends.local.spark.warehouse import (
     LOG,
     Warehouse,
+    checked_schema,
     checked_table,
     is_vacant,
 )
-from lakeflow_meta.errors import ConfigError
+from lakeflow_meta.errors import ConfigError, NotFoundError
 from lakeflow_meta.names import TableName
 from lakeflow_meta.paths import path_of_location, place_of
 from lakeflow_meta.schema.live import LiveView, TableState, Unreadable
@@ -47,6 +48,13 @@ class DeltaLogReader:
         """What stands at each name. Names are compared without case."""
         listing = _Listing(self._warehouse.root)
         return {name: self._state(name, listing) for name in dict.fromkeys(tables)}
+
+    def tables_of(self, catalog: str, schema: str) -> list[TableName]:
+        """Every table and view of a schema. Raises NotFoundError."""
+        name = checked_schema(catalog, schema)
+        if not self._warehouse.has_schema(name):
+            raise NotFoundError(f"schema {name} does not exist", code="SCHEMA_NOT_FOUND")
+        return [name.table(relation) for relation in self._warehouse.relations(name)]
 
     def stamps(self, tables: Iterable[TableName]) -> Mapping[TableName, int]:
         """A number for each table or view that is there; see `ports.TableReader`.

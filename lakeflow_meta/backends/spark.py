@@ -76,6 +76,16 @@ class SparkSqlSession:
             raise translate(error) from error
 
 
+def is_databricks(spark: SparkSession) -> bool:
+    """Whether a session runs on Databricks: on its compute, or through Databricks Connect.
+
+    https://docs.databricks.com/compute/configure.html: every cluster, and serverless compute, has
+    these settings of its own.
+    """
+    keys = ("spark.databricks.clusterUsageTags.clusterId", "spark.databricks.workspaceUrl")
+    return any(spark.conf.get(key, "") for key in keys)
+
+
 def translate(error: BaseException) -> BackendError:
     """The error of this package that says what Spark said, without a Java stack.
 

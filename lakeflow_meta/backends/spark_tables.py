@@ -15,7 +15,7 @@ from lakeflow_meta.names import TableName
 from lakeflow_meta.paths import path_of_location, place_of
 from lakeflow_meta.ports import SqlSession
 from lakeflow_meta.schema.live import LiveView, TableState, Unreadable
-from lakeflow_meta.sql_tables import describe_schema, describe_table
+from lakeflow_meta.sql_tables import describe_schema, describe_table, show_tables
 
 
 class SparkTableReader:
@@ -27,6 +27,12 @@ class SparkTableReader:
     def describe(self, tables: Iterable[TableName]) -> Mapping[TableName, TableState]:
         """What stands at each name. Raises BackendError when Spark does not answer."""
         return {name: self._state(name) for name in dict.fromkeys(tables)}
+
+    def tables_of(self, catalog: str, schema: str) -> list[TableName]:
+        """Every table and view of a schema. Raises NotFoundError, BackendError."""
+        rows = self._session.execute(show_tables(catalog, schema))
+        names = [row["tableName"] for row in rows if not row["isTemporary"]]
+        return [TableName(catalog, schema, name) for name in sorted(names)]
 
     def stamps(self, tables: Iterable[TableName]) -> Mapping[TableName, int]:  # noqa: ARG002 - none
         """None: a statement a table is what `describe` costs, too."""

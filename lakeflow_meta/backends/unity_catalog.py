@@ -50,6 +50,7 @@ from lakeflow_meta.sql_catalog import (
     describe_schema,
     show_create_table,
 )
+from lakeflow_meta.sql_tables import show_tables
 
 logger = logging.getLogger(__name__)
 
@@ -183,6 +184,16 @@ class UnityCatalogReader:
             for name, listed in found.items()
             if listed is not None and _is_readable(listed)
         }
+
+    def tables_of(self, catalog: str, schema: str) -> list[TableName]:
+        """Every table and view of a schema that may be seen. Raises NotFoundError, BackendError.
+
+        SHOW TABLES tells a schema that is not there from one without tables:
+        https://docs.databricks.com/sql/language-manual/sql-ref-syntax-aux-show-tables.html
+        """
+        rows = self._rows(show_tables(catalog, schema))
+        names = [row["tableName"] for row in rows if not row["isTemporary"]]
+        return [TableName(catalog, schema, name) for name in sorted(names)]
 
     def describe(self, tables: Iterable[TableName]) -> Mapping[TableName, TableState]:
         """What stands at each name. Raises BackendError when nothing can be read at all."""

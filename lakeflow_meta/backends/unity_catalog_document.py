@@ -17,6 +17,7 @@ from lakeflow_meta.backends.unity_catalog_listing import Listed
 from lakeflow_meta.names import TableName
 from lakeflow_meta.schema.field_paths import read_path, shown_path
 from lakeflow_meta.schema.frozen_mapping import NOTHING, FrozenMapping
+from lakeflow_meta.schema.kept_properties import is_kept
 from lakeflow_meta.schema.live import LiveTable
 from lakeflow_meta.schema.table import Column
 from lakeflow_meta.schema.type_text import parse_type
@@ -38,17 +39,6 @@ Document = Mapping[str, Any]
 
 _CHECK_PREFIX = "delta.constraints."
 _FEATURE_PREFIX = "delta.feature."
-_NO_PROPERTIES = frozenset(
-    {
-        "delta.minreaderversion",
-        "delta.minwriterversion",
-        "clusteringcolumns",
-        "delta.lastupdateversion",
-        "delta.lastcommittimestamp",
-    }
-)
-"""What the platform keeps among the properties: the protocol, the clustering, the last commit."""
-
 _PLAIN_COLLATION = "UTF8_BINARY"
 _MAY_GENERATE = frozenset({"generatedcolumns", "identitycolumns"})
 _FIRST_GENERATING_WRITER = 4
@@ -116,12 +106,7 @@ def with_generated(table: LiveTable, generated: Mapping[str, Generated]) -> Live
 
 
 def _own_properties(properties: Mapping[str, str]) -> dict[str, str]:
-    prefixes = (_CHECK_PREFIX, _FEATURE_PREFIX)
-    return {
-        key: value
-        for key, value in properties.items()
-        if key.lower() not in _NO_PROPERTIES and not key.lower().startswith(prefixes)
-    }
+    return {key: value for key, value in properties.items() if not is_kept(key)}
 
 
 def _with_prefix(

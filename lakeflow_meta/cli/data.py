@@ -1,4 +1,4 @@
-"""Commands on data: tables, ddl, ingest. The jobs of a module call these same commands."""
+"""Commands on data: ddl, ingest. The jobs of a module call these same commands."""
 
 from __future__ import annotations
 
@@ -11,17 +11,11 @@ from lakeflow_meta.cli.output import Session
 
 Module = Annotated[str | None, typer.Option("--module", help="Only what belongs to this module.")]
 Targets = Annotated[list[str] | None, typer.Argument(help="Targets; all when left out.")]
-Names = Annotated[list[str] | None, typer.Argument(help="Full names of tables; all when left out.")]
 
 
 def register(cli: typer.Typer) -> None:
     """Add this group's commands."""
     cli.command()(ingest)
-    tables = typer.Typer(no_args_is_help=True, help="Make Delta tables look as declared.")
-    tables.command("plan")(tables_plan)
-    tables.command("sync")(tables_sync)
-    tables.command("show")(tables_show)
-    cli.add_typer(tables, name="tables")
     ddl = typer.Typer(no_args_is_help=True, help="Run DDL scripts, each once.")
     ddl.command("run")(ddl_run)
     ddl.command("log")(ddl_log)
@@ -63,62 +57,6 @@ def _show_ledger(session: Session) -> None:
         return
     columns = ("file_path", "target_table", "status", "record_count", "attempt", "error_message")
     session.output.table(columns, [[row[name] for name in columns] for row in rows])
-
-
-def tables_plan(
-    context: typer.Context,
-    names: Names = None,
-    module: Module = None,
-    check: Annotated[
-        bool, typer.Option("--check", help="Exit with 1 when anything would change.")
-    ] = False,
-) -> None:
-    """Show what `tables sync` would do. Starts no Spark.
-
-    Example: lakeflow-meta tables plan nyc.bronze.flights
-    """
-    from lakeflow_meta import operations
-
-    session: Session = context.obj
-    found = operations.plan_tables(session.app, names, module)
-    session.output.result(found.to_dict(), [found.text()])
-    if found.has_rejections or (check and found.has_changes):
-        raise typer.Exit(1)
-
-
-def tables_sync(context: typer.Context, names: Names = None, module: Module = None) -> None:
-    """Create and extend the declared tables. What is as declared already costs no Spark.
-
-    Example: lakeflow-meta tables sync --module nyc_flights
-    """
-    from lakeflow_meta import operations
-
-    session: Session = context.obj
-    with watching(session.progress, session.output.err):
-        report = operations.sync_tables(session.app, names, module)
-    session.output.result(report.to_dict(), [report.text()])
-    report.raise_failures()
-
-
-def tables_show(context: typer.Context, names: Names = None) -> None:
-    """Show declared tables with their columns.
-
-    Example: lakeflow-meta tables show nyc.bronze.flights
-    """
-    from lakeflow_meta import operations
-
-    session: Session = context.obj
-    declared = operations.declared_tables(session.app, names)
-    if session.output.as_json:
-        session.output.result([{"table": name, **value} for name, value in declared.items()])
-        return
-    for name, value in declared.items():
-        session.output.line(f"{name}  {value.get('comment', '')}")
-        rows = [
-            (c["name"], c["type"], "" if c.get("nullable", True) else "NOT NULL", c.get("comment"))
-            for c in value["columns"]
-        ]
-        session.output.table(("column", "type", "", "comment"), rows)
 
 
 def ddl_run(

@@ -11,7 +11,17 @@ from typing import TYPE_CHECKING, Annotated, Any, TextIO
 
 import typer
 
-from lakeflow_meta.cli import control, data, deploy, extracts, jobs, migrate, monitor, project
+from lakeflow_meta.cli import (
+    control,
+    data,
+    deploy,
+    extracts,
+    jobs,
+    migrate,
+    monitor,
+    project,
+    tables,
+)
 from lakeflow_meta.cli.output import Output, Session
 from lakeflow_meta.errors import BackendError, LakeflowMetaError, SpecError
 
@@ -28,7 +38,7 @@ cli = typer.Typer(
     "\n\nExamples:\n\n  lakeflow-meta validate metadata/\n\n  lakeflow-meta sync metadata/"
     "\n\n  lakeflow-meta plan\n\n  lakeflow-meta apply --run",
 )
-for group in (control, jobs, data, extracts, monitor, project, deploy, migrate):
+for group in (control, jobs, tables, data, extracts, monitor, project, deploy, migrate):
     group.register(cli)
 
 

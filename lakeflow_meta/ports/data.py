@@ -30,6 +30,9 @@ class TableReader(Protocol):
         concerns that table alone. Raises BackendError when nothing can be read at all.
         """
 
+    def tables_of(self, catalog: str, schema: str) -> list[TableName]:
+        """Every table and view of a schema, by name. Raises NotFoundError, BackendError."""
+
     def stamps(self, tables: Iterable[TableName]) -> Mapping[TableName, int]:
         """A number for each table or view that is there, cheaper than `describe`: the same number
         means that `describe` tells the same as before. Names that are not there, or whose state

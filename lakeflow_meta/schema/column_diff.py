@@ -61,8 +61,9 @@ class _Found:
             before = there.get(one.name.lower())
             if before is not None:
                 self._compare_field((*under, before.name), before, one)
-        self.added += _placed(under, live, declared)
-        self.changes += _moves(under, live, declared)
+        order = [one.name for one in live]
+        self.added += _placed(under, order, declared)
+        self.changes += _moves(under, order, declared)
 
     def _compare_field(
         self, path: Path, before: Column | StructField, after: Column | StructField
@@ -87,25 +88,20 @@ class _Found:
                     self.changes.append(ChangeType(path, before, after))
 
 
-def _placed(under: Path, live: Fields, declared: Fields) -> Iterator[NewColumn]:
-    """Each new column behind the one that is declared before it.
+def _placed(under: Path, order: list[str], declared: Fields) -> Iterator[NewColumn]:
+    """Each new column behind the one that is declared before it, or at the end without a position.
 
-    ``order`` is what the table will look like; a column that belongs at its end needs no position.
+    ``order`` are the live names, and becomes those of the table with its new columns.
     """
-    order = [one.name.lower() for one in live]
-    names = {one.name.lower(): one.name for one in declared}
-    names |= {one.name.lower(): one.name for one in live}
-    there = set(order)
+    names = {name.lower(): name for name in order}
     previous: str | None = None
     for one in declared:
-        key = one.name.lower()
-        if key not in there:
+        name = names.setdefault(one.name.lower(), one.name)
+        if name not in order:
             at = 0 if previous is None else order.index(previous) + 1
-            after = None if previous is None else names[previous]
-            new = NewColumn((*under, one.name), _as_column(one), "" if at == len(order) else after)
-            yield new
-            order.insert(at, key)
-        previous = key
+            yield NewColumn((*under, name), _as_column(one), "" if at == len(order) else previous)
+            order.insert(at, name)
+        previous = name
 
 
 def _as_column(one: Column | StructField) -> Column:
@@ -114,15 +110,15 @@ def _as_column(one: Column | StructField) -> Column:
     return Column(one.name, one.data_type, one.nullable, one.comment)
 
 
-def _moves(under: Path, live: Fields, declared: Fields) -> Iterator[MoveColumn]:
+def _moves(under: Path, order: Sequence[str], declared: Fields) -> Iterator[MoveColumn]:
     """As few moves as possible: the longest run that is in order already stays."""
-    there = {one.name.lower(): (index, one.name) for index, one in enumerate(live)}
-    both = [there[one.name.lower()] for one in declared if one.name.lower() in there]
+    there = {name.lower(): (index, name) for index, name in enumerate(order)}
+    both = [there[one.name.lower()] for one in declared]
     stay = _longest_rising([index for index, _ in both])
     previous: str | None = None
-    for order, (index, name) in enumerate(both):
+    for number, (index, name) in enumerate(both):
         if index not in stay:
-            yield MoveColumn((*under, name), previous, order)
+            yield MoveColumn((*under, name), previous, number)
         previous = name
 
 

@@ -26,8 +26,9 @@ from lakeflow_meta.schema.constraint_changes import (
     DropPrimaryKey,
 )
 from lakeflow_meta.schema.constraint_names import foreign_key_name, primary_key_name
-from lakeflow_meta.schema.expressions import expression_names, same_expression
-from lakeflow_meta.schema.frozen_mapping import FrozenMapping
+from lakeflow_meta.schema.expressions import hangs_on, same_expression
+from lakeflow_meta.schema.field_paths import Path, path_key
+from lakeflow_meta.schema.frozen_mapping import NOTHING, FrozenMapping
 from lakeflow_meta.schema.live import LiveKeys, LiveTable, LiveView
 from lakeflow_meta.schema.renames import plan_renames
 from lakeflow_meta.schema.table import DeltaTable, ForeignKey, View
@@ -78,9 +79,15 @@ def _all_new(declared: DeltaTable, parents: ReferencedColumns) -> Iterator[Chang
     yield CreateTable(declared)
     for name, text in declared.checks.items():
         yield AddCheck(name, text)
-    yield from _tag_changes("", FrozenMapping(), declared.tags)
+    yield from new_tags_and_keys(declared, parents)
+
+
+def new_tags_and_keys(declared: DeltaTable, parents: ReferencedColumns) -> Iterator[Change]:
+    """What is told to a catalog once the table is there: open-source Delta has no place for it."""
+    yield from _tag_changes("", NOTHING, declared.tags)
     for column in declared.columns:
-        yield from _tag_changes(column.name, FrozenMapping(), column.tags)
+        if column.tags:
+            yield from _tag_changes(column.name, NOTHING, column.tags)
     yield from _new_primary_key(declared)
     for key in declared.foreign_keys:
         yield _new_foreign_key(declared, key, parents)
@@ -100,7 +107,7 @@ def _differences(
     if declared.comment != live.comment:
         yield SetTableComment(live.comment, declared.comment)
     yield from _all_tag_changes(declared, renames.live)
-    yield from _check_changes(declared, live, _touched([*renames.todo, *columns]))
+    yield from _check_changes(declared, live, list(_touched([*renames.todo, *columns])))
     if live.keys is None:
         yield from _new_primary_key(declared)
         yield from (_new_foreign_key(declared, key, parents) for key in declared.foreign_keys)
@@ -109,20 +116,18 @@ def _differences(
         yield from _foreign_key_changes(declared, live.keys, renames.old_columns, parents)
 
 
-def _touched(changes: Sequence[Change]) -> frozenset[str]:
-    """Columns on which no check may hang while they change: Delta refuses that."""
-    names: set[str] = set()
+def _touched(changes: Sequence[Change]) -> Iterator[Path]:
+    """Columns and fields on which no check may hang while they change: Delta refuses that."""
     for change in changes:
         match change:
             case RenameColumn(path, name):
-                names |= {path[0], path[-1], name}
+                yield from (path, (*path[:-1], name))
             case ChangeType(path):
-                names.add(path[0])
+                yield path
             case RemoveColumns(columns):
-                names |= {path[0] for path, _ in columns}
+                yield from (path for path, _ in columns)
             case _:
                 pass
-    return frozenset(name.lower() for name in names)
 
 
 # --------------------------------------------------------------------------- properties, features
@@ -199,7 +204,7 @@ def _layout_changes(declared: DeltaTable, live: LiveTable) -> Iterator[Change]:
     if live.clustered_by is None:
         if declared.clustered_by:
             yield SetClustering(None, declared.clustering_paths)
-    elif set(_lowered(live.clustered_by)) != set(_lowered(declared.clustered_by)):
+    elif set(map(path_key, live.clustering_paths)) != set(map(path_key, declared.clustering_paths)):
         yield SetClustering(live.clustered_by, declared.clustering_paths)
 
 
@@ -228,7 +233,7 @@ def _tag_changes(
 
 
 def _check_changes(
-    declared: DeltaTable, live: LiveTable, touched: frozenset[str]
+    declared: DeltaTable, live: LiveTable, touched: Sequence[Path]
 ) -> Iterator[Change]:
     wanted = {name.lower(): (name, text) for name, text in declared.checks.items()}
     for name, before in live.checks.items():
@@ -239,7 +244,7 @@ def _check_changes(
         known = there.get(key)
         if known is None:
             yield AddCheck(name, text)
-        elif not same_expression(known, text) or touched & expression_names(known):
+        elif not same_expression(known, text) or any(hangs_on(known, path) for path in touched):
             yield DropCheck(name, known, replaced=True)
             yield AddCheck(name, text)
 

@@ -134,7 +134,11 @@ class SchemaEngine:
         self._tell(outcome)
 
     def _remember(self, survey: Survey, clean: dict[str, CleanState]) -> None:
-        untouched = {plan.name: plan for plan in survey.plan.tables if not plan.has_work}
+        untouched = {
+            plan.name: plan
+            for plan in survey.plan.tables
+            if not plan.has_work and plan.name not in survey.as_remembered
+        }
         found = {**survey.clean_states(untouched), **clean}
         known = survey.remembered
         self._memory.remember({key: one for key, one in found.items() if known.get(key) != one})

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+
 from lakeflow_meta.sql_tokens import Kind, Token, tokens
 
 
@@ -50,7 +52,27 @@ def _words(expression: str) -> list[str]:
     return [t.text.lower() if t.kind in plain else t.text for t in tokens(expression)]
 
 
-def expression_names(expression: str) -> frozenset[str]:
-    """Lower-case names that an expression may speak of: its words and quoted names."""
-    kinds = (Kind.WORD, Kind.QUOTED)
-    return frozenset(t.name.lower() for t in tokens(expression) if t.kind in kinds)
+def hangs_on(expression: str, path: Sequence[str]) -> bool:
+    """Whether an expression speaks of a column or field, of what is in it, or of what it is in."""
+    wanted = [part.lower() for part in path]
+    return any(_one_begins_the_other(names, wanted) for names in _dotted_names(expression))
+
+
+def _one_begins_the_other(one: Sequence[str], other: Sequence[str]) -> bool:
+    return all(a == b for a, b in zip(one, other, strict=False))
+
+
+def _dotted_names(expression: str) -> Iterator[list[str]]:
+    """Names as they stand, in lower case: ``[["s", "x"], ["and"], …]``."""
+    names: list[str] = []
+    dotted = False
+    for token in tokens(expression):
+        if token.kind in (Kind.WORD, Kind.QUOTED) and (dotted or not names):
+            names.append(token.name.lower())
+            dotted = False
+            continue
+        dotted = token.text == "." and bool(names)
+        if not dotted:
+            yield from [names] if names else []
+            names = [token.name.lower()] if token.kind in (Kind.WORD, Kind.QUOTED) else []
+    yield from [names] if names else []

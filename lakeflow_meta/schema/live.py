@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from lakeflow_meta.names import TableName
+from lakeflow_meta.schema.field_paths import Path, read_path
 from lakeflow_meta.schema.frozen_mapping import NOTHING, FrozenMapping
 from lakeflow_meta.schema.table import Column, column_named
 
@@ -64,6 +65,12 @@ class LiveTable:
     def column(self, name: str) -> Column | None:
         """The column of that name, without regard to case."""
         return column_named(self.columns, name)
+
+    @property
+    def clustering_paths(self) -> tuple[Path, ...]:
+        """``clustered_by`` as paths; nothing where it cannot be seen."""
+        names = self.clustered_by or ()
+        return tuple((n,) if self.column(n) is not None else read_path(n) for n in names)
 
 
 @dataclass(frozen=True, slots=True)

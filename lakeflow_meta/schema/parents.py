@@ -23,7 +23,7 @@ def referenced_columns(registry: Registry, states: States) -> ReferencedColumns:
         and state.keys is not None
         and state.keys.primary is not None
     }
-    return {**live, **{table.full_name.key: table.primary_key for table in registry.tables}}
+    return {**live, **registry.primary_keys}
 
 
 def parent_rejections(

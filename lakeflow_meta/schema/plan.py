@@ -12,21 +12,21 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any, assert_never
 
-from lakeflow_meta import sql_tables as sql
 from lakeflow_meta.names import TableName
 from lakeflow_meta.schema.capabilities import Capabilities
 from lakeflow_meta.schema.change import Change, ChangeLine
-from lakeflow_meta.schema.constraint_changes import AddForeignKey, AddPrimaryKey
+from lakeflow_meta.schema.column_changes import RemoveColumns
+from lakeflow_meta.schema.data_query import data_query
 from lakeflow_meta.schema.diff import (
     ReferencedColumns,
     compare_table,
     compare_view,
     in_order,
+    new_tags_and_keys,
 )
 from lakeflow_meta.schema.live import LiveTable, LiveView, TableState, Unreadable
-from lakeflow_meta.schema.renames import plan_renames
 from lakeflow_meta.schema.table import Declared, DeltaTable, DroppedTable, View
-from lakeflow_meta.schema.table_changes import DropTable, RenameTable, SetTags
+from lakeflow_meta.schema.table_changes import DropTable, RenameTable
 from lakeflow_meta.schema.validate import judge
 from lakeflow_meta.schema.verdict import Question, Rejection, Rule, Verdict
 
@@ -227,7 +227,14 @@ def _plan_table(
         return plan.refused([rejection for rejection in certain if rejection is not None])
     if not questions or live is None:
         return plan
-    return replace(plan, questions=questions, query=_query(declared, live, questions))
+    dropped = [
+        path
+        for change in verdict.allowed
+        if isinstance(change, RemoveColumns)
+        for path, _ in change.columns
+    ]
+    query = data_query(declared, live, dropped, questions)
+    return replace(plan, questions=questions, query=query)
 
 
 def _plan_view(declared: View, state: TableState) -> TablePlan:
@@ -279,33 +286,12 @@ def _outlook(*, created: bool, refused: bool, work: bool) -> Outlook:
     return Outlook.CREATE if created else Outlook.CHANGE
 
 
-def _query(declared: DeltaTable, live: LiveTable, questions: Sequence[Question]) -> str:
-    """One look at the table for all questions, as its columns will be named."""
-    after = plan_renames(declared, live).live.columns
-    shape = [
-        (new.name, sql.as_type(old.name, old.data_type, new.data_type))
-        for old, new in zip(live.columns, after, strict=True)
-    ]
-    there = {column.name.lower() for column in after}
-    shape += [
-        (column.name, sql.typed_null(column.data_type))
-        for column in declared.columns
-        if column.name.lower() not in there
-    ]
-    conditions = {f"q{index}": question.condition for index, question in enumerate(questions)}
-    return sql.count_rows(live.name, shape, conditions)
-
-
 def standing_notes(declared: Declared, capabilities: Capabilities) -> tuple[str, ...]:
     """What a plan says of a declaration on this target whatever the live table is."""
     if not isinstance(declared, DeltaTable):
         return ()
-    kept = [
-        change
-        for change in compare_table(declared, None, {})
-        if isinstance(change, SetTags | AddPrimaryKey | AddForeignKey)
-    ]
-    return tuple(judge(kept, declared, None, capabilities).notes)
+    kept = in_order(new_tags_and_keys(declared, {}))
+    return tuple(judge(kept, declared, None, capabilities).notes) if kept else ()
 
 
 # --------------------------------------------------------------------------- refusals

@@ -73,6 +73,7 @@ class Registry:
     ) -> None:
         self._policy = policy or NamePolicy(tuple(namespaces))
         self._tables: dict[str, Declared] = {}
+        self._beside: Registry | None = None
         self.register(*tables)
 
     def register(self, *tables: Declared) -> Registry:
@@ -125,7 +126,15 @@ class Registry:
             raise SpecError(
                 [Problem(str(name), 0, 0, "", "no such table is declared") for name in missing]
             )
-        return Registry(self._tables[key] for key in sorted({name.key for name in wanted}))
+        chosen = Registry(self._tables[key] for key in sorted({name.key for name in wanted}))
+        chosen._beside = self
+        return chosen
+
+    @property
+    def primary_keys(self) -> dict[str, tuple[str, ...]]:
+        """Primary keys of declared tables, of those beside a `subset` too, by `TableName.key`."""
+        beside = self._beside.primary_keys if self._beside else {}
+        return {**beside, **{t.full_name.key: tuple(t.primary_key) for t in self.tables}}
 
     def outsiders(self) -> list[TableName]:
         """Parents of foreign keys that are not declared here, sorted."""

@@ -10,7 +10,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from lakeflow_meta.schema.column_changes import AmbiguousRename, RenameColumn
-from lakeflow_meta.schema.field_paths import Path, path_key, read_path, renamed_at, type_at
+from lakeflow_meta.schema.field_paths import (
+    Path,
+    path_key,
+    read_path,
+    renamed_at,
+    shown_path,
+    type_at,
+)
 from lakeflow_meta.schema.live import LiveTable
 from lakeflow_meta.schema.table import DeltaTable
 
@@ -60,15 +67,12 @@ def _after(live: LiveTable, old: Path, new: Path) -> LiveTable:
     columns = renamed_at(live.columns, old, new[-1])
     clustered = live.clustered_by
     if clustered is not None:
-        clustered = tuple(_followed(text, old, new) for text in clustered)
-    partitioned = tuple(_followed(text, old, new) for text in live.partitioned_by)
+        paths = (_followed(path, old, new) for path in live.clustering_paths)
+        clustered = tuple(path[0] if len(path) == 1 else shown_path(path) for path in paths)
+    partitioned = tuple(_followed((name,), old, new)[0] for name in live.partitioned_by)
     return replace(live, columns=columns, clustered_by=clustered, partitioned_by=partitioned)
 
 
-def _followed(text: str, old: Path, new: Path) -> str:
-    before = ".".join(old).lower()
-    if text.lower() == before:
-        return ".".join(new)
-    if text.lower().startswith(f"{before}."):
-        return ".".join(new) + text[len(before) :]
-    return text
+def _followed(path: Path, old: Path, new: Path) -> Path:
+    is_inside = path_key(path[: len(old)]) == path_key(old)
+    return (*new, *path[len(old) :]) if is_inside else path

@@ -18,28 +18,16 @@ from lakeflow_meta.schema.column_changes import (
     RemoveColumns,
     RenameColumn,
 )
+from lakeflow_meta.schema.column_uses import layout_on, limited_texts, uses
 from lakeflow_meta.schema.field_paths import Path, shown_path
 from lakeflow_meta.schema.live import LiveTable
 from lakeflow_meta.schema.table import Consent, DeltaTable, Policy
-from lakeflow_meta.schema.types import Char, DataType, Varchar, nested_types, same_type
+from lakeflow_meta.schema.types import Char, DataType, Varchar, same_type
 from lakeflow_meta.schema.verdict import Question, Rejection, Rule, Verdict
-from lakeflow_meta.schema.widening import can_widen, only_loosens
+from lakeflow_meta.schema.widening import can_cast_back, can_widen, only_loosens
 
 _MAPPING = "delta.columnMapping.mode"
 _WIDENING = "delta.enableTypeWidening"
-
-
-def limited_texts(paths: Sequence[Path], live: LiveTable) -> Iterator[Rejection]:
-    """Fields beside a CHAR or VARCHAR cannot change: Delta 4.4 keeps the old fields' names, and
-    reads the values of the new ones by position (measured).
-    """
-    for path in paths:
-        column = live.column(path[0])
-        kinds = [] if column is None else nested_types(column.data_type)
-        if len(path) > 1 and any(isinstance(kind, Char | Varchar) for kind in kinds):
-            message = f"field {shown_path(path)} is beside texts of a limited length"
-            hint = f"declare the fields of {path[0]} as they are, or copy the data into new columns"
-            yield Rejection(Rule.TYPE_CHANGE, shown_path(path), message, hint)
 
 
 def judge_added(
@@ -89,8 +77,9 @@ def judge_removed(
             verdict.leave(f"column {shown_path(path)} is not declared: left alone")
     if dropped:
         paths = [path for path, _ in dropped]
-        refusals = [*_in_use(paths, declared, live), *_mapping(declared, live)]
-        refusals += limited_texts(paths, live)
+        refusals = [*layout_on(paths, declared, live), *_mapping(declared, live)]
+        refusals += [use for path in paths for use in uses(path, "dropped", declared, live)]
+        refusals += limited_texts([path for path in paths if len(path) > 1], live)
         agreed_change = RemoveColumns(tuple(dropped))
         if refusals:
             verdict.refuse(agreed_change, *refusals)
@@ -108,21 +97,6 @@ def _not_declared(path: Path, data_type: str) -> Rejection:
     )
 
 
-def _in_use(paths: Sequence[Path], declared: DeltaTable, live: LiveTable) -> Iterator[Rejection]:
-    """Columns on which the layout rests cannot go."""
-    clustering = declared.clustered_by or live.clustered_by or ()
-    if not declared.clustered_by and declared.policy is Policy.STRICT:
-        clustering = ()
-    uses = {"partitioned": live.partitioned_by, "clustered": clustering}
-    for path in paths:
-        name = shown_path(path)
-        for use, columns in uses.items():
-            if any(name.lower() == column.split(".")[0].lower() for column in columns):
-                hint = "declare another cluster_by" if use == "clustered" else "keep it"
-                message = f"column {name} cannot be dropped: the table is {use} by it"
-                yield Rejection(Rule.COLUMN_IN_USE, name, message, hint)
-
-
 def judge_renamed(
     change: RenameColumn | AmbiguousRename,
     declared: DeltaTable,
@@ -136,7 +110,7 @@ def judge_renamed(
         hint = f"keep one of them, or take {old} out of renamed_columns"
         verdict.refuse(change, Rejection(Rule.AMBIGUOUS_RENAME, old, message, hint))
         return
-    refusals = list(_mapping(declared, live))
+    refusals = [*_mapping(declared, live), *uses(change.path, "renamed", declared, live)]
     if refusals:
         verdict.refuse(change, *refusals)
     else:
@@ -164,19 +138,30 @@ def judge_type(change: ChangeType, declared: DeltaTable, live: LiveTable, verdic
     """Types are widened in place; every other change would write the data anew."""
     name = shown_path(change.path)
     what = f"column {name} is {change.before}, declared as {change.after}"
-    if only_loosens(change.before, change.after):
-        verdict.allow(change)
-    elif not can_widen(change.before, change.after):
+    loosens = only_loosens(change.before, change.after)
+    if not loosens and not can_widen(change.before, change.after):
         _refuse_type(change, what, verdict)
-    elif _property(declared, live, _WIDENING) != "true":
+        return
+    refusals = list(uses(change.path, f"made {change.after}", declared, live))
+    if not loosens and _property(declared, live, _WIDENING) != "true":
         hint = f"declare the property {_WIDENING}: true (a permanent upgrade of the protocol)"
         message = f"{what}; types are widened only where the table has it enabled"
-        verdict.refuse(change, Rejection(Rule.TYPE_WIDENING_NEEDED, name, message, hint))
-    elif name.split(".")[0].lower() in (column.lower() for column in live.partitioned_by):
-        message = f"{what}; the table is partitioned by it"
-        verdict.refuse(change, Rejection(Rule.COLUMN_IN_USE, name, message))
+        refusals.append(Rejection(Rule.TYPE_WIDENING_NEEDED, name, message, hint))
+    refusals += _fixed_type(change, what, live)
+    if refusals:
+        verdict.refuse(change, *refusals)
     else:
         verdict.allow(change)
+
+
+def _fixed_type(change: ChangeType, what: str, live: LiveTable) -> Iterator[Rejection]:
+    column = live.column(change.path[0])
+    if change.path[0].lower() in (name.lower() for name in live.partitioned_by):
+        message = f"{what}; the table is partitioned by it"
+        yield Rejection(Rule.COLUMN_IN_USE, shown_path(change.path), message)
+    if column is not None and column.generated:
+        message = f"{what}; its values are generated"
+        yield Rejection(Rule.TYPE_CHANGE, shown_path(change.path), message, "declare the live type")
 
 
 def _refuse_type(change: ChangeType, what: str, verdict: Verdict) -> None:
@@ -184,14 +169,22 @@ def _refuse_type(change: ChangeType, what: str, verdict: Verdict) -> None:
     name = shown_path(change.path)
     hint = f"declare {change.before}, or copy the data into a new column in a DDL script"
     message = f"{what}; Delta does not change that in place"
-    plain = Rejection(Rule.TYPE_CHANGE, name, f"{message}; every value would fit", hint)
-    if len(change.path) > 1:
-        verdict.refuse(change, replace(plain, message=message))
+    plain = Rejection(Rule.TYPE_CHANGE, name, message, hint)
+    if len(change.path) > 1 or not can_cast_back(change.before, change.after):
+        verdict.refuse(change, plain)
         return
     verdict.drift.append(change)
     lost = replace(plain, message=f"{message}; {{rows}} hold a value that would not fit")
-    question = Question(sql.does_not_fit(change.path[0], change.before, change.after), lost, plain)
-    verdict.questions.append(question)
+    fits = replace(plain, message=f"{message}; every value would fit")
+    verdict.questions.append(Question(_does_not_fit(change), lost, fits))
+
+
+def _does_not_fit(change: ChangeType) -> str:
+    match change.after:
+        case Char(length) | Varchar(length):
+            return sql.is_longer(change.path[0], length)
+        case _:
+            return sql.does_not_fit(change.path[0], change.before, change.after)
 
 
 def judge_nullability(
@@ -245,15 +238,13 @@ def judge_source(change: ChangeSource, verdict: Verdict) -> None:
     verdict.refuse(change, Rejection(Rule.VALUE_SOURCE_CHANGE, change.name, message, hint))
 
 
-def hint_at_renames(verdict: Verdict, changes: Sequence[Change]) -> None:
+def hint_at_renames(verdict: Verdict, changes: Sequence[Change], declared: DeltaTable) -> None:
     """One column gone and one of the same type new: it may have been renamed."""
-    gone = [
-        one for change in changes if isinstance(change, RemoveColumns) for one in change.columns
-    ]
-    new = [one for change in changes if isinstance(change, AddColumns) for one in change.columns]
+    gone = [one for c in changes if isinstance(c, RemoveColumns) for one in c.columns]
+    new = [one for c in changes if isinstance(c, AddColumns) for one in c.columns]
     if len(gone) != 1 or len(new) != 1 or not same_type(gone[0][1], new[0].column.data_type):
         return
-    if gone[0][0][:-1] != new[0].path[:-1]:
-        return
     old, name = shown_path(gone[0][0]), shown_path(new[0].path)
-    verdict.leave(f"if {name} is the new name of {old}, say so: renamed_columns: {{{old}: {name}}}")
+    if gone[0][0][:-1] == new[0].path[:-1] and not declared.allows(Consent.DROP_COLUMN, old):
+        remedy = f"renamed_columns: {{{old}: {name}}}"
+        verdict.leave(f"if {name} is the new name of {old}, say so: {remedy}")

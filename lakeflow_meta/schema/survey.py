@@ -51,11 +51,12 @@ class Looks:
 
 @dataclass(frozen=True, slots=True)
 class Survey(Looks):
-    """A whole plan, and what it was made of."""
+    """A whole plan, and what it was made of. ``as_remembered`` are tables that were not read."""
 
     plan: SchemaPlan
     around: Surroundings
     remembered: Mapping[str, CleanState]
+    as_remembered: frozenset[TableName]
 
 
 def _is_clean(plan: TablePlan, capabilities: Capabilities) -> bool:
@@ -87,7 +88,7 @@ class Surveyor:
         others = [*registry.outsiders(), *registry.old_names()]
         remembered = self._memory.recall()
         stamps = self.stamps([*names, *others])
-        known = {t.full_name for t in tables if self._is_as_it_was(t, remembered, stamps)}
+        known = frozenset(t.full_name for t in tables if self._is_as_it_was(t, remembered, stamps))
         states = self._reader.describe([*(name for name in names if name not in known), *others])
         around = Surroundings(
             self._capabilities, referenced_columns(registry, states), registry.keys
@@ -108,6 +109,7 @@ class Surveyor:
             SchemaPlan(tuple(plans), parents),
             around,
             remembered,
+            known,
         )
 
     def look_again(self, survey: Survey, planned: Sequence[TablePlan]) -> Looks:

@@ -6,6 +6,7 @@ the name. Equal declarations give equal definitions.
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import Annotated, Any, Literal
 
 from pydantic import (
@@ -81,7 +82,8 @@ class ColumnBody(_Spec):
         IdentitySpec | None,
         BeforeValidator(_identity, json_schema_input_type=IdentitySpec | bool),
     ] = None
-    tags: Tags = {}
+    # a literal {} would be copied for each column, which costs more than all else of a column
+    tags: Tags = Field(default_factory=dict)
 
     @field_validator("type")
     @classmethod
@@ -212,7 +214,12 @@ class TableSpec(_Spec):
         return str(self._table_name())
 
     def to_table(self) -> Declared:
-        """What is declared. Raises InvalidTableError, ConfigError."""
+        """What is declared, made once. Raises InvalidTableError, ConfigError."""
+        return self.declared
+
+    @cached_property
+    def declared(self) -> Declared:
+        """As `to_table`; a validated spec has it already, and raises nothing."""
         name = self._table_name()
         if self.drop:
             self._refuse_others("drop: true", _ROW_KEYS | {"drop"})

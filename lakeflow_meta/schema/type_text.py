@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from difflib import get_close_matches
+from functools import lru_cache
 
 from lakeflow_meta.schema.types import (
     DELTA_WORDS,
@@ -46,10 +47,12 @@ _MEANT = {
 }
 
 
+@lru_cache(maxsize=4096)
 def parse_type(text: str) -> DataType:
     """Read a type as SQL writes it, e.g. ``decimal(10,2)`` or ``struct<a:int,b:array<string>>``.
 
-    Raises UnknownTypeError for an unknown word, ValueError for text that is no type.
+    Kept, because a thousand tables have a few dozen types. Raises UnknownTypeError for an unknown
+    word, ValueError for text that is no type.
     """
     return _TypeText(text).read()
 

@@ -25,6 +25,7 @@ from lakeflow_meta.schema.column_changes import (
     RenameColumn,
     SetComments,
 )
+from lakeflow_meta.schema.column_uses import limited_texts
 from lakeflow_meta.schema.constraint_changes import (
     AddCheck,
     AddForeignKey,
@@ -35,6 +36,7 @@ from lakeflow_meta.schema.constraint_changes import (
 )
 from lakeflow_meta.schema.field_paths import Path
 from lakeflow_meta.schema.live import LiveTable
+from lakeflow_meta.schema.renames import plan_renames
 from lakeflow_meta.schema.table import DeltaTable, Policy
 from lakeflow_meta.schema.table_changes import (
     ChangeLocation,
@@ -56,12 +58,14 @@ def judge(
     managed: frozenset[str] = frozenset(),
 ) -> Verdict:
     """Judge every difference of one table. ``managed`` are the keys of all declared tables."""
+    if live is not None:
+        live = plan_renames(declared, live).live
     court = _Court(declared, live, capabilities, managed, Verdict())
     if live is not None:
         court.verdict.notes += _spelling_notes(declared, live)
     for change in changes:
         court.judge(change)
-    columns.hint_at_renames(court.verdict, changes)
+    columns.hint_at_renames(court.verdict, changes, declared)
     return court.verdict
 
 
@@ -96,8 +100,8 @@ class _Court:
                 self.verdict.allow(change)
 
     def _judge_difference(self, change: Change, live: LiveTable) -> None:  # noqa: C901 - a flat match
-        refused = list(columns.limited_texts(_paths(change), live))
-        if refused:
+        refused = list(limited_texts(_paths(change), live))
+        if refused and not self._is_left_alone(change):
             self.verdict.refuse(change, *refused)
             return
         match change:
@@ -138,6 +142,9 @@ class _Court:
                 self._if_strict(change, f"foreign key {name} is not declared: left alone")
             case _:
                 self.verdict.allow(change)
+
+    def _is_left_alone(self, change: Change) -> bool:
+        return isinstance(change, MoveColumn) and not self._strict
 
     def _if_strict(self, change: Change, note: str) -> None:
         if self._strict:
@@ -226,12 +233,14 @@ class _Court:
 
 
 def _paths(change: Change) -> list[Path]:
-    """Fields that come, go, or become something else."""
+    """Fields that come, go, or become something else, and columns that are changed as a whole."""
     match change:
         case AddColumns(added):
             return [new.path for new in added]
-        case RenameColumn(path) | ChangeType(path):
+        case RenameColumn(path) | ChangeType(path) | ChangeNullability(path) | MoveColumn(path):
             return [path]
+        case SetComments(comments):
+            return [path for path, _, _ in comments if len(path) == 1]
         case _:
             return []
 
@@ -250,6 +259,9 @@ def _property_refusals(change: SetProperties | UnsetProperties) -> Iterator[Reje
         if key.lower() == _MAPPING and old.lower() != "none":
             message = f"{key} is {old}, declared as {value or 'absent'}; that rewrites every file"
             yield Rejection(Rule.PROPERTY_CHANGE, key, message, f"declare {old}")
+        elif key.lower() == _MAPPING and value.lower() == "id":
+            message = f"{key} can be id in a new table only"
+            yield Rejection(Rule.PROPERTY_CHANGE, key, message, "declare name")
         if key.lower().startswith("delta.feature.") and value.lower() != "supported":
             hint = "https://docs.databricks.com/delta/drop-feature.html"
             message = f"{key} cannot be taken back by a property"

@@ -6,6 +6,9 @@ https://docs.databricks.com/delta/type-widening.html#supported-type-changes
 from __future__ import annotations
 
 from lakeflow_meta.schema.types import (
+    Array,
+    Binary,
+    Boolean,
     Byte,
     Char,
     DataType,
@@ -15,10 +18,14 @@ from lakeflow_meta.schema.types import (
     Float,
     Integer,
     Long,
+    Map,
     Short,
     String,
+    Struct,
+    Timestamp,
     TimestampNtz,
     Varchar,
+    Void,
 )
 
 _WIDER: dict[type, tuple[type, ...]] = {
@@ -44,5 +51,27 @@ def can_widen(before: DataType, after: DataType) -> bool:
 
 
 def only_loosens(before: DataType, after: DataType) -> bool:
-    """Whether a text only loses the limit of its length; Delta stores all texts alike."""
-    return isinstance(before, Char | Varchar) and isinstance(after, String)
+    """Whether what Delta stores stays the same: a text may be longer, or a void gets a type.
+
+    Spark 4.1, CheckAnalysis.canAlterColumnType: char to varchar, and varchar to a longer one.
+    """
+    match before, after:
+        case ((Char() | Varchar()), String()):
+            return True
+        case ((Char(length) | Varchar(length)), Varchar(longer)):
+            return longer >= length
+        case Void(), _:
+            return not isinstance(after, Array | Map | Struct | Char | Varchar)
+        case _:
+            return False
+
+
+_NUMBERS = (Byte, Short, Integer, Long, Float, Double, Decimal)
+_TEXTS = (Char, Varchar, String)
+_TIMES = (Date, Timestamp, TimestampNtz)
+
+
+def can_cast_back(before: DataType, after: DataType) -> bool:
+    """Whether Spark casts between the types in both directions, so that values can be tried."""
+    groups = [(*_NUMBERS, Boolean, *_TEXTS), (*_TIMES, *_TEXTS), (Binary, *_TEXTS)]
+    return any(isinstance(before, group) and isinstance(after, group) for group in groups)

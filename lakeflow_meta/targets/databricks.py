@@ -42,7 +42,8 @@ RUNTIME_VERSION = "DATABRICKS_RUNTIME_VERSION"
 
 _LEASE_SECONDS = 180.0
 _SIGN_IN_SECONDS = 30.0
-_LOOKS_AHEAD = 32
+LOOKS_AHEAD = 32
+"""Tables that are looked at together: a look is several queries to the catalog."""
 _QUERIES_PER_SECOND = (20.0, 10.0)
 """Reads and writes of saved queries. Theirs is an API of its own; the settings are about jobs."""
 
@@ -203,8 +204,8 @@ class DatabricksTarget:
 
     @property
     def sync_terms(self) -> SyncTerms:
-        """Many looks at once: each is several queries to the catalog."""
-        return SyncTerms(UNITY_CATALOG, looks_ahead=_LOOKS_AHEAD)
+        """What Unity Catalog can do."""
+        return SyncTerms(UNITY_CATALOG, looks_ahead=LOOKS_AHEAD)
 
     @property
     def files(self) -> FileLister:

@@ -65,6 +65,7 @@ MOST_PARAMETERS = 256
 _DESCRIBE = re.compile(r"DESCRIBE TABLE EXTENDED (\S+) AS JSON")
 _SHOW = re.compile(r"SHOW CREATE TABLE (\S+)")
 _SCHEMA = re.compile(r"DESCRIBE SCHEMA (\S+)")
+_TABLES = re.compile(r"SHOW TABLES IN (\S+)")
 
 Place = tuple[str, str, str]
 
@@ -172,6 +173,8 @@ class CatalogStandIn:
             return [{"json_metadata": json.dumps(self._table(place).document(place))}]
         if match := _SHOW.fullmatch(statement):
             return [{"createtab_stmt": self._table(_parts(match[1])).create}]
+        if match := _TABLES.fullmatch(statement):
+            return self._shown_tables(*_parts(match[1]))
         if match := _SCHEMA.fullmatch(statement):
             return self._described_schema(*_parts(match[1]))
         return self._select(statement, parameters)
@@ -189,6 +192,14 @@ class CatalogStandIn:
         if table.fails_with is not None:
             raise table.fails_with
         return table
+
+    def _shown_tables(self, catalog: str, schema: str) -> list[dict[str, Any]]:
+        self._described_schema(catalog, schema)
+        return [
+            {"database": schema, "tableName": name, "isTemporary": False}
+            for place, other, name in self.tables
+            if (place, other) == (catalog, schema)
+        ]
 
     def _described_schema(self, catalog: str, schema: str) -> list[dict[str, Any]]:
         self._enter(catalog)

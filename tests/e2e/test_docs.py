@@ -19,7 +19,7 @@ import pytest
 from cli_process import ROOT, Cli
 
 DOCS = ROOT / "docs"
-RUN = ["changes.md", "control-tables.md", "jobs.md", "sql.md", "yaml.md"]
+RUN = ["changes.md", "control-tables.md", "jobs.md", "sql.md", "tables.md", "yaml.md"]
 BLOCK = re.compile(r"^```(\w*)\n(.*?)^```|^<!-- before: (.*?) -->", re.MULTILINE | re.DOTALL)
 VARYING = [
     (re.compile(r"\d{12,}"), r"\d{12,}"),
@@ -61,7 +61,9 @@ def whole(command: str) -> bool:
 
 
 def pattern(output: str) -> re.Pattern[str]:
-    lines = [re.sub(r"\s{2,}# .*", "", line).rstrip() for line in output.strip().splitlines()]
+    lines = [
+        re.sub(r"(?<=\S)\s{2,}# .*", "", line).rstrip() for line in output.strip().splitlines()
+    ]
     text = "\n".join(lines)
     marks: list[str] = []
 

@@ -66,6 +66,7 @@ APP = {
     "monitor_operations",
     "operations",
     "plan_operations",
+    "table_operations",
     "status",
     "targets",
 }

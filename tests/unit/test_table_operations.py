@@ -11,7 +11,7 @@ import pyarrow as pa
 import pytest
 from deltalake import write_deltalake
 
-from lakeflow_meta import operations
+from lakeflow_meta import table_operations
 from lakeflow_meta.app import App
 from lakeflow_meta.cli.main import run
 from lakeflow_meta.cli.output import Output, Session
@@ -31,9 +31,10 @@ CHILD = {
 class Lake:
     """Control tables in memory, and Delta tables below a home."""
 
-    def __init__(self, home: Path) -> None:
+    def __init__(self, home: Path, **settings: Any) -> None:
         self.home = home
-        self.app = App.from_environment(overrides={"home": home}, store=FakeStore(FixedClock()))
+        overrides = {"home": home, **settings}
+        self.app = App.from_environment(overrides=overrides, store=FakeStore(FixedClock()))
         self.app.store.ensure(self.app.tables.of(TABLES), TABLES)
 
     def declare(
@@ -53,7 +54,7 @@ class Lake:
         write_deltalake(str(self.home / "warehouse" / name.replace(".", "/")), data)
 
     def planned(self, names: list[str] | None = None, module: str | None = None) -> list[str]:
-        plan = operations.plan_tables(self.app, names, module).plan
+        plan = table_operations.plan_tables(self.app, names, module).plan
         return [f"{table.name} {table.outlook}" for table in plan.tables]
 
     def run(self, *arguments: str, code: int) -> tuple[str, str]:
@@ -78,7 +79,7 @@ def test_names_are_compared_without_case(lake: Lake, name: str) -> None:
     lake.declare("s.b.Orders")
     lake.declare("s.b.items")
     assert lake.planned([name]) == ["s.b.Orders create"]
-    assert list(operations.declared_tables(lake.app, [name])) == ["s.b.Orders"]
+    assert list(table_operations.declared_tables(lake.app, [name])) == ["s.b.Orders"]
 
 
 def test_an_unknown_name_is_told_with_the_nearest_one(lake: Lake) -> None:
@@ -101,7 +102,7 @@ def test_a_module_has_its_own_tables_only(lake: Lake) -> None:
     lake.declare("s.b.items", module="other")
     lake.declare("s.b.bad", "{", module="third")
     assert lake.planned(module="other") == ["s.b.items create"]
-    assert operations.plan_tables(lake.app, None, "other").problems == []
+    assert table_operations.plan_tables(lake.app, None, "other").problems == []
 
 
 def test_one_name_twice_in_two_cases_is_a_problem_wherever_it_is_asked_for(lake: Lake) -> None:
@@ -109,7 +110,7 @@ def test_one_name_twice_in_two_cases_is_a_problem_wherever_it_is_asked_for(lake:
     lake.declare("S.b.orders", module="other")
     lake.declare("s.b.items")
     for module in (None, "m"):
-        found = operations.plan_tables(lake.app, None, module)
+        found = table_operations.plan_tables(lake.app, None, module)
         assert [str(table.name) for table in found.plan.tables] == ["s.b.items"]
         assert len(found.problems) == 2
     with pytest.raises(SpecError, match=r"declared 2 times: S\.b\.orders, s\.b\.orders"):
@@ -148,8 +149,8 @@ def test_a_bad_row_does_not_stop_the_sync_of_the_others(lake: Lake) -> None:
     assert [problem["path"] for problem in result["problems"]] == ["s.b.bad"]
     assert "s.b.bad: definition is no JSON" in told
     with pytest.raises(SyncFailedError) as failed:
-        operations.sync_tables(lake.app, None, None).raise_failures()
-    assert isinstance(failed.value.report, operations.TablesSync)
+        table_operations.sync_tables(lake.app, None, None).raise_failures()
+    assert isinstance(failed.value.report, table_operations.TablesSync)
 
 
 def test_a_sync_of_sound_tables_has_no_problems(lake: Lake) -> None:
@@ -173,9 +174,100 @@ def test_named_tables_stop_at_their_own_bad_rows_only(lake: Lake) -> None:
 def test_a_parent_with_a_bad_row_is_looked_up_where_it_lives(lake: Lake) -> None:
     lake.declare("s.b.shops", "{")
     lake.declare("s.b.orders", CHILD)
-    found = operations.plan_tables(lake.app, None, None)
+    found = table_operations.plan_tables(lake.app, None, None)
     [orders] = found.plan.tables
     assert "s.b.shops does not exist" in str(orders.rejections[0])
     lake.make("s.b.shops", "id")
-    [orders] = operations.plan_tables(lake.app, None, None).plan.tables
+    [orders] = table_operations.plan_tables(lake.app, None, None).plan.tables
     assert not [r for r in orders.rejections if "s.b.shops" in str(r)]
+
+
+def test_a_name_against_the_settings_is_a_problem_of_its_table_alone(tmp_path: Path) -> None:
+    lake = Lake(tmp_path, naming={"namespaces": ["s.*"], "columns": "[a-z]+"})
+    lake.declare("s.b.fine")
+    lake.declare("s.b.odd", {"columns": {"Id": "int"}})
+    lake.declare("t.b.elsewhere")
+    found = table_operations.plan_tables(lake.app, None, None)
+    assert [str(table.name) for table in found.plan.tables] == ["s.b.fine"]
+    assert [problem.message for problem in found.problems] == [
+        "name 'Id' does not match [a-z]+",
+        "the table is outside of s.*",
+    ]
+    assert found.has_rejections
+
+
+def test_a_foreign_key_finds_the_primary_key_of_a_declared_parent_that_was_not_chosen(
+    lake: Lake,
+) -> None:
+    shops = {"columns": {"id": {"type": "bigint", "nullable": False}}, "primary_key": "id"}
+    keyed = {**CHILD, "foreign_keys": [{"columns": ["shop_id"], "references": "s.b.shops"}]}
+    lake.declare("s.b.shops", shops)
+    lake.declare("s.b.orders", keyed)
+    lake.make("s.b.shops", "id")
+    assert lake.planned(["s.b.orders"]) == ["s.b.orders create"]
+
+
+# --- the commands
+
+
+def test_the_statements_of_a_plan_are_a_script(lake: Lake) -> None:
+    lake.declare("s.b.new")
+    lake.declare("s.b.bad", {"columns": [{"name": "id", "type": "string"}]})
+    lake.make("s.b.bad", "id")
+    out, _ = lake.run("tables", "plan", "s.b.new", "--sql", code=0)
+    assert out == "-- s.b.new\nCREATE TABLE `s`.`b`.`new` (\n  `id` bigint\n)\nUSING delta;\n"
+
+
+def test_check_tells_by_the_exit_code_that_something_would_change(lake: Lake) -> None:
+    lake.declare("s.b.there")
+    lake.make("s.b.there", "id")
+    lake.run("tables", "plan", "--check", code=0)
+    lake.declare("s.b.new")
+    lake.run("tables", "plan", code=0)
+    out, _ = lake.run("tables", "plan", "--check", code=1)
+    assert "s.b.new: create" in out
+
+
+def test_tables_that_exist_are_imported_and_plan_no_change(lake: Lake) -> None:
+    lake.make("s.b.orders", "id", "shop_id")
+    lake.make("s.b.shops", "id")
+    out, err = lake.run("tables", "import", "s.b", code=0)
+    assert "table: s.b.orders" in out
+    assert err == ""
+    declared = lake.home / "imported.yml"
+    lake.run("tables", "import", "s.b", "-o", str(declared), code=0)
+    lake.run("sync", str(declared), code=0)
+    assert lake.planned() == ["s.b.orders unchanged", "s.b.shops unchanged"]
+    module, _ = lake.run("tables", "import", "s.b.shops", "--format", "python", code=0)
+    names: dict[str, Any] = {}
+    exec(module, names)  # noqa: S102 - what the command wrote
+    assert [str(table.full_name) for table in names["registry"]] == ["s.b.shops"]
+
+
+def test_what_cannot_be_imported_is_told_and_the_rest_is_written(lake: Lake) -> None:
+    lake.make("s.b.orders", "id")
+    out, err = lake.run("tables", "import", "s.b.orders", "s.b.nothing", code=1)
+    assert "table: s.b.orders" in out
+    assert "warning: s.b.nothing: not imported: there is no such table or view" in err
+    _, err = lake.run("tables", "import", "s.none", code=1)
+    assert "schema s.none does not exist" in err
+    _, err = lake.run("tables", "import", "orders", code=2)
+    assert "catalog.schema" in err
+
+
+def test_a_clean_table_is_remembered_beside_its_declaration_and_nothing_else_is_written(
+    lake: Lake,
+) -> None:
+    lake.declare("s.b.orders")
+    lake.make("s.b.orders", "id")
+    table = lake.app.tables.of(TABLES)
+    lake.run("tables", "sync", code=0)
+    [row] = lake.app.store.read(table).to_pylist()
+    assert row["applied_fingerprint"]
+    assert row["applied_version"] > 0
+    version = lake.app.store.version(table)
+    lake.run("tables", "sync", code=0)
+    assert lake.app.store.version(table) == version
+    lake.make("s.b.shops", "id")
+    lake.run("tables", "plan", code=0)
+    assert lake.app.store.version(table) == version
