@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -34,6 +35,15 @@ def path_text(path: Path) -> str:
         else:
             text += f".{part}" if text else part
     return text
+
+
+_PATH_PART = re.compile(r"\[(\d+)\]|([^.\[\]]+)")
+
+
+def read_path_text(text: str) -> Path:
+    """The path that `path_text` wrote, of keys without dots and brackets."""
+    parts = _PATH_PART.findall(text)
+    return tuple(int(index) if index else key for index, key in parts)
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:

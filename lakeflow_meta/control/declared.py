@@ -18,12 +18,19 @@ from lakeflow_meta.control.declared_files import FileExists, missing_files
 from lakeflow_meta.control.jobs_dialect import BUNDLE_ROOTS, JOB_ROOTS, read_jobs, variable_values
 from lakeflow_meta.control.rows import Module, Row, Source, module_row, source_row
 from lakeflow_meta.control.yaml_nodes import Document, declared_variables, read_document
-from lakeflow_meta.errors import Problem
+from lakeflow_meta.errors import Problem, SpecError
 from lakeflow_meta.extract.config import Extract
 from lakeflow_meta.extract.rows import to_rows
-from lakeflow_meta.findings import Finding, Path, did_you_mean, validation_findings
+from lakeflow_meta.findings import (
+    Finding,
+    Path,
+    did_you_mean,
+    read_path_text,
+    validation_findings,
+)
 from lakeflow_meta.ingest.source import check_file_source, is_file_source
 from lakeflow_meta.jobs.job_settings import JobContext, check_module
+from lakeflow_meta.schema.registry import Registry
 from lakeflow_meta.schema.table_spec import TableSpec
 from lakeflow_meta.scripts.script import Script, read_scripts
 
@@ -180,6 +187,7 @@ def read_declared(
         _read_file(reader, read_document(file, text, values))
     scripts = _read_scripts(reader, script_texts)
     _check_modules(reader, {script.target for script in scripts})
+    _check_tables(reader)
     _check_extracts(reader)
     pairs = [to_rows(extract) for _, extract in reader.extracts]
     return Declared(
@@ -323,6 +331,17 @@ def _check_modules(reader: _Reader, targets: set[str]) -> None:
     for declared in reader.modules:
         found = list(_module_findings(reader, declared, tables_by_module, targets))
         reader.problems += [declared.place.problem(finding) for finding in found]
+
+
+def _check_tables(reader: _Reader) -> None:
+    """What tables say of each other: keys that fit, names of constraints, places, circles."""
+    places = {table.full_name.lower(): place for place, table in reader.tables}
+    try:
+        Registry(table.to_table() for _, table in reader.tables).in_order()
+    except SpecError as error:
+        for problem in error.problems:
+            finding = Finding(read_path_text(problem.path), problem.message, problem.hint)
+            reader.problems.append(places[problem.file.lower()].problem(finding))
 
 
 def _check_extracts(reader: _Reader) -> None:

@@ -45,8 +45,8 @@ OPEN = {**MAPPED, "delta.enableTypeWidening": "true"}
 
 
 @pytest.fixture
-def session(interpreted: SparkSession) -> ToldSession:
-    return ToldSession(interpreted)
+def session(spark: SparkSession) -> ToldSession:
+    return ToldSession(spark)
 
 
 @pytest.fixture
@@ -205,7 +205,7 @@ def _before(schema: str) -> DeltaTable:
             num={"default": "1"},
             w={"default": "3"},
         ),
-        properties={**MAPPED, "mine": "1", "his": "2", "delta.appendOnly": "true"},
+        properties={**MAPPED, "mine": "1", "his": "2", "delta.appendOnly": "true", "delta.checkpointInterval":"1000"},
         clustered_by=["clu", "a"],
         checks={"a_small": "a < 10", "w_small": "w < 10 OR s.x < 10", "going": "num > 0"},
     )

@@ -182,6 +182,32 @@ def test_a_table_of_a_module_that_cannot_be_read_is_not_a_second_problem() -> No
     assert messages(found) == ["a.yml:4: unknown key 'sorces'"]
 
 
+def test_tables_that_do_not_fit_together_are_problems_at_their_lines() -> None:
+    found = loaded(
+        {
+            "a.yml": """
+tables:
+  - table: c.s.parent
+    columns: {id: string}
+    primary_key: id
+  - table: c.s.child
+    columns: {id: bigint}
+    foreign_keys:
+      - {columns: id, references: c.s.PARENT}
+""",
+            "b.yml": """
+tables:
+  - {table: c.s.v, view: SELECT * FROM c.s.w}
+  - {table: c.s.w, view: SELECT * FROM c.s.v}
+""",
+        }
+    )
+    assert [(p.file, p.line, p.message) for p in found.problems] == [
+        ("a.yml", 9, "types differ: id is bigint, c.s.parent.id is string"),
+        ("b.yml", 3, "views go round: c.s.v → c.s.w → c.s.v"),
+    ]
+
+
 def test_files_that_tasks_name_must_be_there() -> None:
     text = MODULE.format(name="x") + (
         "    sources:\n"
