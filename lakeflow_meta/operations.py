@@ -48,6 +48,14 @@ def export(app: App, form: str) -> str:
     return export_bundle(recorded.modules.values(), context=app.deployed_context)
 
 
+def read_text(path: Path) -> str:
+    """A file that people name. Raises ConfigError."""
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path} cannot be read: {error}") from error
+
+
 def write_text(path: Path, text: str) -> None:
     """Write a file whole or not at all. Raises ConfigError."""
     partial = path.with_name(f".{path.name}.partial")

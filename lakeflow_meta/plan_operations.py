@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from lakeflow_meta.errors import ConfigError, Problem
 from lakeflow_meta.findings import did_you_mean
-from lakeflow_meta.operations import write_text
+from lakeflow_meta.operations import read_text, write_text
 from lakeflow_meta.table_operations import registry_of
 
 if TYPE_CHECKING:
@@ -148,11 +148,7 @@ def load_plan(app: App, path: Path) -> JobsPlan:
     """What `save_plan` wrote. Raises ConfigError for any other file, or a plan of elsewhere."""
     from lakeflow_meta.jobs.plan_file import read_plan
 
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"plan {path} cannot be read: {error}") from error
-    return read_plan(text, str(path), app.settings.target)
+    return read_plan(read_text(path), str(path), app.settings.target)
 
 
 def _chosen(names: Sequence[str], known: Mapping[str, Any]) -> Sequence[str]:

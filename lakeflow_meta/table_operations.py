@@ -4,18 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lakeflow_meta.control.tables import TABLES
-from lakeflow_meta.errors import ConfigError, Problem, SpecError, SyncFailedError
+from lakeflow_meta.errors import (
+    ConfigError,
+    NotFoundError,
+    Problem,
+    SpecError,
+    SyncFailedError,
+)
 from lakeflow_meta.findings import did_you_mean
-from lakeflow_meta.operations import rows_of, titled
+from lakeflow_meta.operations import read_text, rows_of, titled, write_text
 
 if TYPE_CHECKING:
     from lakeflow_meta.app import App
     from lakeflow_meta.control.rows import Row
     from lakeflow_meta.schema.imported import ImportedTables
     from lakeflow_meta.schema.plan import SchemaPlan
+    from lakeflow_meta.schema.plan_file import KeptPlan, PlanOrigin
     from lakeflow_meta.schema.registry import Registry
     from lakeflow_meta.schema.report import SyncReport
 
@@ -86,17 +94,43 @@ def plan_tables(app: App, names: Sequence[str] | None, module: str | None) -> Ta
     return TablesPlan(app.schema_engine.plan(tables), problems)
 
 
-def sync_tables(app: App, names: Sequence[str] | None, module: str | None) -> TablesSync:
+def sync_tables(
+    app: App, names: Sequence[str] | None, module: str | None, *, plan_file: Path | None = None
+) -> TablesSync:
     """Make the declared tables; failures, and rows that cannot be read, are in the result.
 
-    Raises SpecError for named tables whose rows cannot be read, and for tables that do not fit
-    together, ConfigError for names that nobody declared.
+    With ``plan_file`` exactly what `keep_plan` wrote, or nothing. Raises SpecError for named tables
+    whose rows cannot be read, and for tables that do not fit together, ConfigError for names that
+    nobody declared, ConflictError where the plan in the file does not hold any more.
     """
-    tables, problems = _chosen_registry(app, names, module)
+    kept = None if plan_file is None else _kept_plan(app, plan_file)
+    tables, problems = _chosen_registry(app, names if kept is None else kept.names, module)
     try:
-        return TablesSync(app.schema_engine.sync(tables), problems)
+        return TablesSync(app.schema_engine.sync(tables, kept=kept), problems)
     except SyncFailedError as error:
         return TablesSync(error.report, problems)
+
+
+def keep_plan(app: App, found: TablesPlan, path: Path) -> None:
+    """Write a plan for `sync_tables`. Raises ConfigError, SpecError for rows that are wrong."""
+    from lakeflow_meta.schema.plan_file import plan_text
+
+    if found.problems:
+        raise SpecError(found.problems)
+    write_text(path, plan_text(found.plan, _origin(app)))
+
+
+def _kept_plan(app: App, path: Path) -> KeptPlan:
+    from lakeflow_meta.schema.plan_file import read_plan
+
+    return read_plan(read_text(path), str(path), _origin(app))
+
+
+def _origin(app: App) -> PlanOrigin:
+    from lakeflow_meta.schema.plan_file import PlanOrigin
+
+    made_at = app.clock().isoformat(timespec="seconds")
+    return PlanOrigin(app.settings.target, app.settings.control_table, made_at, app.actor())
 
 
 def _chosen_registry(
@@ -130,6 +164,23 @@ def import_tables(app: App, names: Sequence[str], *, strict: bool) -> ImportedTa
     policy = Policy.STRICT if strict else Policy.ADDITIVE
     states = reader.describe(wanted.names(listed))
     return declarations(states, app.target.sync_terms.capabilities, policy)
+
+
+def undeclared_tables(app: App) -> list[str]:
+    """Tables and views beside declared ones, in the same schemas, that nobody declared.
+
+    Raises BackendError.
+    """
+    tables, _ = registry_of(app, None)
+    own = tables.keys | {table.key for table in app.tables.all()}
+    schemas = {(t.full_name.catalog.lower(), t.full_name.schema.lower()) for t in tables}
+    found = []
+    for catalog, schema in sorted(schemas):
+        try:
+            found += app.table_reader.tables_of(catalog, schema)
+        except NotFoundError:
+            continue  # its tables are yet to be made
+    return sorted(str(name) for name in found if name.key not in own)
 
 
 def registry_of(

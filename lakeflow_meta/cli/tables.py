@@ -42,6 +42,10 @@ def plan(
     sql: Annotated[
         bool, typer.Option("--sql", help="Print the statements that a sync would run, as a script.")
     ] = False,
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", help="Keep it in this file, for `tables sync --plan FILE`."),
+    ] = None,
 ) -> None:
     """Show what `tables sync` would do.
 
@@ -55,33 +59,56 @@ def plan(
     session: Session = context.obj
     with watching(session.progress, session.output.err):
         found = table_operations.plan_tables(session.app, names, module)
+    if output is not None:
+        table_operations.keep_plan(session.app, found, output)
     session.output.result(found.to_dict(), [found.sql_text() if sql else found.text()])
     if found.has_rejections or (check and found.has_changes):
         raise typer.Exit(1)
 
 
-def sync(context: typer.Context, names: Names = None, module: Module = None) -> None:
+def sync(
+    context: typer.Context,
+    names: Names = None,
+    module: Module = None,
+    plan_file: Annotated[
+        Path | None,
+        typer.Option("--plan", help="Do exactly what this file of `tables plan -o` says."),
+    ] = None,
+) -> None:
     """Make the declared tables and views so. What is as declared already costs no Spark.
 
-    Example: lakeflow-meta tables sync --module nyc_flights
+    Examples: lakeflow-meta tables sync --module nyc_flights;
+    lakeflow-meta tables sync --plan reviewed.json
     """
+    if plan_file is not None and (names or module):
+        raise typer.BadParameter("--plan says which tables; leave out names and --module")
     from lakeflow_meta import table_operations
 
     session: Session = context.obj
     with watching(session.progress, session.output.err):
-        report = table_operations.sync_tables(session.app, names, module)
+        report = table_operations.sync_tables(session.app, names, module, plan_file=plan_file)
     session.output.result(report.to_dict(), [report.text()])
     report.raise_failures()
 
 
-def show(context: typer.Context, names: Names = None) -> None:
+def show(
+    context: typer.Context,
+    names: Names = None,
+    undeclared: Annotated[
+        bool, typer.Option("--undeclared", help="Only tables beside these that nobody declared.")
+    ] = False,
+) -> None:
     """Show what is declared: tables with their columns, and views.
 
-    Example: lakeflow-meta tables show nyc.bronze.flights
+    Examples: lakeflow-meta tables show nyc.bronze.flights; lakeflow-meta tables show --undeclared
     """
     from lakeflow_meta import table_operations
 
     session: Session = context.obj
+    if undeclared:
+        found = table_operations.undeclared_tables(session.app)
+        session.output.result(found, found)
+        return
     declared = table_operations.declared_tables(session.app, names)
     if session.output.as_json:
         session.output.result([{"table": name, **value} for name, value in declared.items()])

@@ -17,18 +17,20 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field, replace
 
-from lakeflow_meta.errors import BackendError
+from lakeflow_meta.errors import BackendError, ConflictError
 from lakeflow_meta.names import TableName
 from lakeflow_meta.ports import Clock, SqlSession, TableReader, utc_now
 from lakeflow_meta.progress import Event, Progress, StepState, silent
 from lakeflow_meta.schema.capabilities import OPEN_SOURCE_DELTA, Capabilities
 from lakeflow_meta.schema.plan import Outlook, SchemaPlan, TablePlan
+from lakeflow_meta.schema.plan_file import KeptPlan
 from lakeflow_meta.schema.registry import Registry
 from lakeflow_meta.schema.report import SyncReport, TableOutcome, TableStatus
 from lakeflow_meta.schema.survey import Survey, Surveyor
 from lakeflow_meta.schema.sync_memory import CleanState, NoMemory, SyncMemory
 
 _STEP = "sync table"
+_NOT_AS_KEPT = "nothing was done, because the plan is another one now; make a new plan of"
 _MOVED = "somebody changed the table after it was planned: look at the new plan and sync again"
 _STATES = {
     TableStatus.CREATED: StepState.DONE,
@@ -78,14 +80,21 @@ class SchemaEngine:
         """What a sync would do. Raises SpecError (tables do not fit together), BackendError."""
         return self._surveyor.survey(registry).plan
 
-    def sync(self, registry: Registry, dry_run: bool = False) -> SyncReport:
+    def sync(
+        self, registry: Registry, dry_run: bool = False, *, kept: KeptPlan | None = None
+    ) -> SyncReport:
         """Create and change tables until they are as declared.
+
+        With ``kept`` exactly that plan is worked off, or nothing: raises ConflictError naming the
+        tables whose plan is another one now.
 
         Raises SyncFailedError with the report when a table failed, after all others are done; a
         dry run reports failures and raises nothing. Raises SpecError and BackendError as `plan`.
         """
         started_at = self._clock()
         survey = self._surveyor.survey(registry)
+        if kept is not None and (moved := list(kept.moved(survey.plan))):
+            raise ConflictError(f"{_NOT_AS_KEPT}: {', '.join(moved)}")
         work = _Work(survey.plan)
         clean: dict[str, CleanState] = {}
         if dry_run:

@@ -271,3 +271,48 @@ def test_a_clean_table_is_remembered_beside_its_declaration_and_nothing_else_is_
     lake.make("s.b.shops", "id")
     lake.run("tables", "plan", code=0)
     assert lake.app.store.version(table) == version
+
+
+def test_a_kept_plan_is_worked_off_exactly_or_not_at_all(lake: Lake) -> None:
+    lake.declare("s.b.new")
+    file = str(lake.home / "plan.json")
+    lake.run("tables", "plan", "-o", file, code=0)
+    lake.declare("s.b.later")
+    lake.make("s.b.new", "id", "more")
+    _, err = lake.run("tables", "sync", "--plan", file, code=1)
+    assert "nothing was done" in err
+    assert "s.b.new" in err
+    assert "s.b.later" not in err
+    lake.run("tables", "plan", "s.b.new", "-o", file, code=0)
+    lake.run("tables", "sync", "--plan", file, code=0)
+
+
+def test_a_plan_file_of_elsewhere_or_of_something_else_is_refused(lake: Lake) -> None:
+    lake.declare("s.b.new")
+    file = lake.home / "plan.json"
+    lake.run("tables", "plan", "-o", str(file), code=0)
+    file.write_text(file.read_text().replace('"target": "local"', '"target": "prod"'))
+    assert "not for this one" in lake.run("tables", "sync", "--plan", str(file), code=2)[1]
+    file.write_text("{}")
+    assert "is no plan of tables" in lake.run("tables", "sync", "--plan", str(file), code=2)[1]
+    missing = str(lake.home / "nothing.json")
+    assert "cannot be read" in lake.run("tables", "sync", "--plan", missing, code=2)[1]
+    both = ("tables", "sync", "s.b.new", "--plan", str(file))
+    assert "leave out names" in lake.run(*both, code=2)[1]
+
+
+def test_a_plan_with_a_refused_table_is_not_kept(lake: Lake) -> None:
+    lake.declare("s.b.orders", {"columns": {"id": {"type": "bigint", "nullable": False}}})
+    lake.declare("s.c.orders")
+    _, err = lake.run("tables", "plan", "s.c.orders", "-o", str(lake.home / "p.json"), code=2)
+    assert "a plan with refused tables is not kept: s.c.orders" in err
+
+
+def test_tables_that_nobody_declared_are_shown_and_never_touched(lake: Lake) -> None:
+    lake.declare("s.b.orders")
+    lake.declare("s.missing.orders")
+    lake.make("s.b.Orders".lower(), "id")
+    lake.make("s.b.stray", "id")
+    lake.make("s.c.elsewhere", "id")
+    out, _ = lake.run("tables", "show", "--undeclared", code=0)
+    assert out == "s.b.stray\n"
