@@ -75,7 +75,7 @@ def _escaped(text: str) -> str:
     return text.replace("\\", "\\\\").replace("'", "\\'").replace("$", "\\u0024")
 
 
-_ESCAPE = re.compile(r"\\(U[0-9a-fA-F]{8}|u[0-9a-fA-F]{4}|[0-3][0-7]{2}|.)", re.DOTALL)
+_ESCAPE = re.compile(r"\\(U[0-9a-fA-F]{8}|u[0-9a-fA-F]{4}|[0-3][0-7]{2}|.)|''", re.DOTALL)
 _CONTROLS = {"0": "\0", "b": "\b", "n": "\n", "r": "\r", "t": "\t", "Z": "\x1a"}
 
 
@@ -88,7 +88,7 @@ def text_of_literal(quoted: str) -> str:
 
 
 def _unescaped(match: re.Match[str]) -> str:
-    escaped = match[1]
+    escaped = match[1] or "'"
     if len(escaped) == 3:
         return chr(int(escaped, 8))
     if len(escaped) > 1:

@@ -336,6 +336,11 @@ def as_type(column: str, before: object, after: object) -> str:
     return name if str(before) == str(after) else f"CAST({name} AS {after})"
 
 
+def filled(value: str, expression: str) -> str:
+    """A value, or what it becomes where it is missing."""
+    return f"coalesce({value}, {expression})"
+
+
 def field_of(value: str, name: str) -> str:
     """A field of a struct."""
     return f"{value}.{ident(name)}"

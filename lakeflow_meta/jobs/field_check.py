@@ -6,7 +6,7 @@ them is first seen here, before anything is sent. Pure.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from lakeflow_meta.control.rows import Module
@@ -19,15 +19,6 @@ class UnknownField(Finding):
     """A field that the client does not know: a typo, or newer than the client."""
 
     __slots__ = ()
-
-
-UnknownFields = Callable[[Mapping[str, Any]], Sequence[Finding]]
-"""Names fields that the platform's client does not know, and values that it does not take."""
-
-
-def knows_all(_settings: Mapping[str, Any]) -> Sequence[Finding]:
-    """For platforms that refuse unknown fields themselves."""
-    return ()
 
 
 def check_fields(module: Module, findings: Sequence[Finding], control_table: str) -> None:

@@ -16,10 +16,10 @@ from lakeflow_meta.errors import ConfigError, LakeflowMetaError
 from lakeflow_meta.findings import did_you_mean
 from lakeflow_meta.jobs.apply_run import ApplyRun
 from lakeflow_meta.jobs.creation_lock import CreationLock
-from lakeflow_meta.jobs.field_check import UnknownFields, knows_all
 from lakeflow_meta.jobs.interruption import Interruption
 from lakeflow_meta.jobs.job_settings import JobContext
 from lakeflow_meta.jobs.journal import Journal
+from lakeflow_meta.jobs.known_fields import UnknownFields, knows_all
 from lakeflow_meta.jobs.live_jobs import LiveJobs
 from lakeflow_meta.jobs.outcomes import ApplyStopped, Outcome, raise_failures
 from lakeflow_meta.jobs.plan import JobsPlan, OnDrift, Prune

@@ -13,9 +13,10 @@ from dataclasses import dataclass, field, replace
 from lakeflow_meta.control.changes import module_state
 from lakeflow_meta.errors import LakeflowMetaError
 from lakeflow_meta.fingerprint import fingerprint
-from lakeflow_meta.jobs.field_check import UnknownFields, check_fields, knows_all
+from lakeflow_meta.jobs.field_check import check_fields
 from lakeflow_meta.jobs.job_permissions import PermissionPlan, levels, plan_permissions
 from lakeflow_meta.jobs.job_settings import JobContext, JobDefinition, build_job
+from lakeflow_meta.jobs.known_fields import UnknownFields, knows_all
 from lakeflow_meta.jobs.live_jobs import LiveJobs
 from lakeflow_meta.jobs.plan import (
     Action,

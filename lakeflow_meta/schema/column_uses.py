@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 
 from lakeflow_meta.schema.expressions import hangs_on
 from lakeflow_meta.schema.field_paths import Path, path_key, shown_path
-from lakeflow_meta.schema.live import LiveTable
+from lakeflow_meta.schema.live import LiveForeignKey, LivePrimaryKey, LiveTable
 from lakeflow_meta.schema.table import DeltaTable, Policy
 from lakeflow_meta.schema.types import Char, Struct, Varchar, nested_types
 from lakeflow_meta.schema.verdict import Rejection, Rule
@@ -26,7 +26,7 @@ def uses(path: Path, what: str, declared: DeltaTable, live: LiveTable) -> Iterat
     for check, text in live.checks.items():
         stays = declared.policy is not Policy.STRICT and check.lower() not in known
         if stays and hangs_on(text, path):
-            hint = "declare the check: it is then dropped before and comes back after"
+            hint = "declare the check as it is to be then, or say policy: strict"
             message = f"column {name} cannot be {what}: check {check} ({text}) speaks of it"
             yield Rejection(Rule.COLUMN_IN_USE, name, message, hint)
     for column in live.columns:
@@ -34,6 +34,31 @@ def uses(path: Path, what: str, declared: DeltaTable, live: LiveTable) -> Iterat
             message = f"column {name} cannot be {what}: column {column.name} is generated from it"
             hint = f"first drop {column.name}, in a sync of its own"
             yield Rejection(Rule.COLUMN_IN_USE, name, message, hint)
+
+
+def keys_on(
+    path: Path, what: str, declared: DeltaTable, live: LiveTable, *, foreign: bool = True
+) -> Iterator[Rejection]:
+    """Why a column cannot be ``what``: a key that is not declared stays, and uses it.
+
+    Unity Catalog drops keys of renamed columns without a word (observed).
+    """
+    if live.keys is None or declared.policy is Policy.STRICT or len(path) > 1:
+        return
+    renamed = {old.lower(): new for old, new in declared.renamed_columns.items()}
+    wanted = {frozenset(name.lower() for name in key.columns) for key in declared.foreign_keys}
+    there: list[LivePrimaryKey | LiveForeignKey] = []
+    if live.keys.primary is not None and not declared.primary_key:
+        there.append(live.keys.primary)
+    for key in live.keys.foreign if foreign else ():
+        columns = (renamed.get(name.lower(), name) for name in key.columns)
+        if frozenset(name.lower() for name in columns) not in wanted:
+            there.append(key)
+    for key_there in there:
+        if path[0].lower() in (name.lower() for name in key_there.columns):
+            message = f"column {path[0]} cannot be {what}: key {key_there.name} uses it"
+            hint = "declare the key, or say policy: strict"
+            yield Rejection(Rule.COLUMN_IN_USE, path[0], message, hint)
 
 
 def limited_texts(paths: Sequence[Path], live: LiveTable) -> Iterator[Rejection]:

@@ -127,12 +127,16 @@ class AddForeignKey(Change):
 
 @dataclass(frozen=True, slots=True)
 class DropForeignKey(Change):
-    """A foreign key that joins something else now, or is not declared."""
+    """A foreign key that joins something else now, or is not declared.
+
+    ``goes_along``: the primary key that it names goes, and takes it along.
+    """
 
     name: str
     columns: tuple[str, ...]
     parent: TableName
     replaced: bool = False
+    goes_along: bool = False
     phase: ClassVar[Phase] = Phase.DROP_KEY
 
     @property

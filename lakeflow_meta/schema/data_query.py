@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from lakeflow_meta import sql_tables as sql
 from lakeflow_meta.schema.field_paths import Path, path_key
@@ -14,12 +14,17 @@ from lakeflow_meta.schema.verdict import Question
 
 
 def data_query(
-    declared: DeltaTable, live: LiveTable, dropped: Sequence[Path], questions: Sequence[Question]
+    declared: DeltaTable,
+    live: LiveTable,
+    dropped: Sequence[Path],
+    filled: Mapping[str, str],
+    questions: Sequence[Question],
 ) -> str:
     """Counts what each question asks for, as the columns ``q0``, ``q1``, … of one row.
 
     Conditions speak of columns under their new names; new ones are there, without values, and
-    ``dropped`` ones are not. Types stay, so that a condition can ask for what does not fit.
+    ``dropped`` ones are not. ``filled`` are values that missing ones are given, by lower-case name.
+    Types stay, so that a condition can ask for what does not fit.
     """
     gone = {path_key(path) for path in dropped}
     renamed = plan_renames(declared, live).live.columns
@@ -36,6 +41,10 @@ def data_query(
         (column.name, sql.typed_null(column.data_type))
         for column in declared.columns
         if column.name.lower() not in there
+    ]
+    shape = [
+        (name, sql.filled(value, filled[name.lower()]) if name.lower() in filled else value)
+        for name, value in shape
     ]
     conditions = {f"q{index}": question.condition for index, question in enumerate(questions)}
     return sql.count_rows(live.name, shape, conditions)

@@ -6,6 +6,7 @@ What may be done about a difference is decided in `validate`; what it is in SQL,
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from lakeflow_meta.paths import place_of
 from lakeflow_meta.schema.change import Change
@@ -26,12 +27,12 @@ from lakeflow_meta.schema.constraint_changes import (
     DropPrimaryKey,
 )
 from lakeflow_meta.schema.constraint_names import foreign_key_name, primary_key_name
-from lakeflow_meta.schema.expressions import hangs_on, same_expression
+from lakeflow_meta.schema.expressions import hangs_on, same_expression, same_query
 from lakeflow_meta.schema.field_paths import Path, path_key
 from lakeflow_meta.schema.frozen_mapping import NOTHING, FrozenMapping
-from lakeflow_meta.schema.live import LiveKeys, LiveTable, LiveView
+from lakeflow_meta.schema.live import LiveForeignKey, LiveKeys, LiveTable, LiveView
 from lakeflow_meta.schema.renames import plan_renames
-from lakeflow_meta.schema.table import DeltaTable, ForeignKey, View
+from lakeflow_meta.schema.table import DeltaTable, ForeignKey, Policy, View
 from lakeflow_meta.schema.table_changes import (
     ChangeLocation,
     ChangePartitioning,
@@ -57,17 +58,24 @@ def compare_view(declared: View, live: LiveView | None) -> tuple[Change, ...]:
     """The difference of a view, if there is one."""
     if live is None:
         return (CreateView(declared, None),)
-    if same_expression(live.query, declared.query) and live.comment == declared.comment:
+    if same_query(live.query, declared.query) and live.comment == declared.comment:
         return ()
     return (CreateView(declared, live.query, live.comment),)
 
 
 def compare_table(
-    declared: DeltaTable, live: LiveTable | None, parents: ReferencedColumns
+    declared: DeltaTable,
+    live: LiveTable | None,
+    parents: ReferencedColumns,
+    losing: frozenset[str] = frozenset(),
 ) -> tuple[Change, ...]:
-    """Every difference, in the order in which it would be worked off."""
-    found = _all_new(declared, parents) if live is None else _differences(declared, live, parents)
-    return in_order(found)
+    """Every difference, in the order in which it would be worked off.
+
+    ``losing`` are the keys of tables whose primary key goes: foreign keys to them go along.
+    """
+    if live is None:
+        return in_order(_all_new(declared, parents))
+    return in_order(_differences(declared, live, parents, losing))
 
 
 def in_order(changes: Iterator[Change]) -> tuple[Change, ...]:
@@ -94,7 +102,7 @@ def new_tags_and_keys(declared: DeltaTable, parents: ReferencedColumns) -> Itera
 
 
 def _differences(
-    declared: DeltaTable, live: LiveTable, parents: ReferencedColumns
+    declared: DeltaTable, live: LiveTable, parents: ReferencedColumns, losing: frozenset[str]
 ) -> Iterator[Change]:
     renames = plan_renames(declared, live)
     columns = list(column_changes(declared, renames.live))
@@ -108,12 +116,34 @@ def _differences(
         yield SetTableComment(live.comment, declared.comment)
     yield from _all_tag_changes(declared, renames.live)
     yield from _check_changes(declared, live, list(_touched([*renames.todo, *columns])))
-    if live.keys is None:
+    lost = _Lost(renames.new_names, losing)
+    yield from _spelled(_key_changes(declared, live.keys, lost, parents), renames.live)
+
+
+def _key_changes(
+    declared: DeltaTable, live: LiveKeys | None, lost: _Lost, parents: ReferencedColumns
+) -> Iterator[Change]:
+    if live is None:
         yield from _new_primary_key(declared)
         yield from (_new_foreign_key(declared, key, parents) for key in declared.foreign_keys)
     else:
-        yield from _primary_key_changes(declared, live.keys, renames.old_columns)
-        yield from _foreign_key_changes(declared, live.keys, renames.old_columns, parents)
+        yield from _primary_key_changes(declared, live, lost.renamed)
+        yield from _foreign_key_changes(declared, live, lost, parents)
+
+
+def _spelled(changes: Iterator[Change], live: LiveTable) -> Iterator[Change]:
+    """New keys over columns as the table spells them: Unity Catalog finds them by that alone."""
+    names = {column.name.lower(): column.name for column in live.columns}
+    for change in changes:
+        match change:
+            case AddPrimaryKey(columns=columns) | AddForeignKey(columns=columns):
+                yield replace(change, columns=_in_spelling(columns, names))
+            case _:
+                yield change
+
+
+def _in_spelling(columns: Sequence[str], names: Mapping[str, str]) -> tuple[str, ...]:
+    return tuple(names.get(column.lower(), column) for column in columns)
 
 
 def _touched(changes: Sequence[Change]) -> Iterator[Path]:
@@ -253,46 +283,84 @@ def _check_changes(
 
 
 def _primary_key_changes(
-    declared: DeltaTable, live: LiveKeys, renamed: frozenset[str]
+    declared: DeltaTable, live: LiveKeys, renamed: Mapping[str, str]
 ) -> Iterator[Change]:
     """A renamed column takes its keys with it in Unity Catalog, so these are made anew."""
     there = live.primary
     if there is None:
         yield from _new_primary_key(declared)
         return
-    same = set(_lowered(there.columns)) == set(_lowered(declared.primary_key))
-    if same and not renamed.intersection(_lowered(there.columns)):
+    if not _is_other_key(declared, there.columns, renamed):
         return
     replaced = bool(declared.primary_key)
     yield DropPrimaryKey(there.name, there.columns, live.referenced_by, replaced)
     yield from _new_primary_key(declared)
 
 
+def _is_other_key(declared: DeltaTable, columns: Sequence[str], renamed: Mapping[str, str]) -> bool:
+    same = set(_lowered(columns)) == set(_lowered(declared.primary_key))
+    return not same or not renamed.keys().isdisjoint(_lowered(columns))
+
+
+def loses_primary_key(declared: DeltaTable, live: LiveTable) -> bool:
+    """Whether the live primary key goes, also where one of the same columns comes."""
+    if live.keys is None or live.keys.primary is None:
+        return False
+    renamed = plan_renames(declared, live).new_names
+    there = live.keys.primary.columns
+    stays = not declared.primary_key and declared.policy is Policy.ADDITIVE
+    if stays:
+        return not renamed.keys().isdisjoint(_lowered(there))
+    return _is_other_key(declared, there, renamed)
+
+
+@dataclass(frozen=True, slots=True)
+class _Lost:
+    """Why a live foreign key goes, though it is declared: a column of it is renamed (``renamed``
+    maps lower-case old names to new ones), or the primary key of its parent goes.
+    """
+
+    renamed: Mapping[str, str]
+    parents: frozenset[str]
+
+    def has(self, key: LiveForeignKey) -> bool:
+        old_columns = _lowered(key.columns)
+        return not self.renamed.keys().isdisjoint(old_columns) or key.parent.key in self.parents
+
+
 def _foreign_key_changes(
-    declared: DeltaTable, live: LiveKeys, renamed: frozenset[str], parents: ReferencedColumns
+    declared: DeltaTable, live: LiveKeys, lost: _Lost, parents: ReferencedColumns
 ) -> Iterator[Change]:
-    wanted = {(frozenset(_lowered(k.columns)), k.parent.key): k for k in declared.foreign_keys}
+    """ "Two foreign keys cannot share an identical set of foreign key columns":
+    https://docs.databricks.com/sql/language-manual/sql-ref-syntax-ddl-alter-table-add-constraint.html
+    """
+    wanted = {frozenset(_lowered(key.columns)): key for key in declared.foreign_keys}
     kept = set()
     for key in live.foreign:
-        columns = frozenset(_lowered(key.columns))
-        match_ = wanted.get((columns, key.parent.key))
-        if (
-            match_ is not None
-            and not renamed & columns
-            and _joins(key.referenced_columns, match_, parents)
-        ):
-            kept.add((columns, key.parent.key))
+        columns = frozenset(_lowered(_in_spelling(key.columns, lost.renamed)))
+        match_ = wanted.get(columns)
+        if match_ is not None and not lost.has(key) and _joins(key, match_, parents):
+            kept.add(columns)
         else:
-            yield DropForeignKey(key.name, key.columns, key.parent, match_ is not None)
+            replaced, goes_along = match_ is not None, key.parent.key in lost.parents
+            yield DropForeignKey(key.name, key.columns, key.parent, replaced, goes_along)
     for identity, wanted_key in wanted.items():
         if identity not in kept:
             yield _new_foreign_key(declared, wanted_key, parents)
 
 
-def _joins(live: Sequence[str], key: ForeignKey, parents: ReferencedColumns) -> bool:
-    """Whether a live foreign key names the columns that are declared; unseen ones are believed."""
+def _joins(live: LiveForeignKey, key: ForeignKey, parents: ReferencedColumns) -> bool:
+    """Whether a live foreign key pairs the columns as declared; unseen ones are believed."""
+    if live.parent.key != key.parent.key:
+        return False
     referenced = key.referenced_columns or parents.get(key.parent.key, ())
-    return not live or not referenced or set(_lowered(live)) == set(_lowered(referenced))
+    if not live.referenced_columns or not referenced:
+        return True
+    return _pairs(live.columns, live.referenced_columns) == _pairs(key.columns, referenced)
+
+
+def _pairs(columns: Sequence[str], referenced: Sequence[str]) -> set[tuple[str, str]]:
+    return set(zip(_lowered(columns), _lowered(referenced), strict=False))
 
 
 def _new_primary_key(declared: DeltaTable) -> Iterator[Change]:
@@ -304,5 +372,6 @@ def _new_foreign_key(
     declared: DeltaTable, key: ForeignKey, parents: ReferencedColumns
 ) -> AddForeignKey:
     referenced = key.referenced_columns or parents.get(key.parent.key, ())
+    names = {column.lower(): column for column in parents.get(key.parent.key, ())}
     name = foreign_key_name(declared.full_name, key)
-    return AddForeignKey(name, tuple(key.columns), key.parent, tuple(referenced))
+    return AddForeignKey(name, tuple(key.columns), key.parent, _in_spelling(referenced, names))

@@ -52,6 +52,25 @@ def _words(expression: str) -> list[str]:
     return [t.text.lower() if t.kind in plain else t.text for t in tokens(expression)]
 
 
+def same_query(one: str, other: str) -> bool:
+    """As `same_expression`, but ``a.b`` and `` `a`.`b` `` are one name: catalogs quote these."""
+    return _with_plain_names(one) == _with_plain_names(other)
+
+
+def _with_plain_names(query: str) -> list[str]:
+    """Quotes are kept where no dot tells that this is a name: `` `date` `` may be a column."""
+    found = list(tokens(query))
+    beside_dots = {
+        index + step for index, token in enumerate(found) if token.text == "." for step in (-1, 1)
+    }
+    return [
+        token.name.lower()
+        if token.kind is Kind.WORD or (token.kind is Kind.QUOTED and index in beside_dots)
+        else token.text
+        for index, token in enumerate(found)
+    ]
+
+
 def hangs_on(expression: str, path: Sequence[str]) -> bool:
     """Whether an expression speaks of a column or field, of what is in it, or of what it is in."""
     wanted = [part.lower() for part in path]

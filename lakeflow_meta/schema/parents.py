@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 from lakeflow_meta.names import TableName
-from lakeflow_meta.schema.diff import ReferencedColumns
+from lakeflow_meta.schema.diff import ReferencedColumns, loses_primary_key
 from lakeflow_meta.schema.live import LiveTable, LiveView, TableState, Unreadable
 from lakeflow_meta.schema.registry import Registry, type_problems
 from lakeflow_meta.schema.table import Declared, DeltaTable, ForeignKey
@@ -16,6 +16,7 @@ States = Mapping[TableName, TableState]
 
 def referenced_columns(registry: Registry, states: States) -> ReferencedColumns:
     """Primary keys of all parents: declared ones, and those of live tables where they are seen."""
+    states_by_key = {name.key: state for name, state in states.items()}
     live = {
         name.key: state.keys.primary.columns
         for name, state in states.items()
@@ -23,7 +24,35 @@ def referenced_columns(registry: Registry, states: States) -> ReferencedColumns:
         and state.keys is not None
         and state.keys.primary is not None
     }
-    return {**live, **registry.primary_keys}
+    declared = {
+        key: tuple(_spelled(name, states_by_key.get(key)) for name in names)
+        for key, names in registry.primary_keys.items()
+    }
+    return {**live, **declared}
+
+
+def _spelled(name: str, state: TableState) -> str:
+    column = state.column(name) if isinstance(state, LiveTable) else None
+    return name if column is None else column.name
+
+
+def losing_tables(
+    tables: Iterable[Declared], states: States
+) -> Mapping[str, tuple[TableName, ...]]:
+    """Declared tables whose primary key goes, with the tables that refer to it."""
+    found: dict[str, tuple[TableName, ...]] = {}
+    for table in tables:
+        if isinstance(table, DeltaTable):
+            live = _live_state(table, states)
+            if live is not None and live.keys is not None and loses_primary_key(table, live):
+                found[table.full_name.key] = live.keys.referenced_by
+    return found
+
+
+def _live_state(table: DeltaTable, states: States) -> LiveTable | None:
+    names = [table.full_name, *([table.old_name] if table.old_name else [])]
+    found = (states.get(name) for name in names)
+    return next((state for state in found if isinstance(state, LiveTable)), None)
 
 
 def parent_rejections(

@@ -15,7 +15,8 @@ from typing import Any, assert_never
 from lakeflow_meta.names import TableName
 from lakeflow_meta.schema.capabilities import Capabilities
 from lakeflow_meta.schema.change import Change, ChangeLine
-from lakeflow_meta.schema.column_changes import RemoveColumns
+from lakeflow_meta.schema.column_changes import ChangeNullability, RemoveColumns
+from lakeflow_meta.schema.constraint_changes import DropPrimaryKey
 from lakeflow_meta.schema.data_query import data_query
 from lakeflow_meta.schema.diff import (
     ReferencedColumns,
@@ -24,6 +25,7 @@ from lakeflow_meta.schema.diff import (
     in_order,
     new_tags_and_keys,
 )
+from lakeflow_meta.schema.field_paths import Path
 from lakeflow_meta.schema.live import LiveTable, LiveView, TableState, Unreadable
 from lakeflow_meta.schema.table import Declared, DeltaTable, DroppedTable, View
 from lakeflow_meta.schema.table_changes import DropTable, RenameTable
@@ -47,7 +49,7 @@ class TablePlan:
 
     ``lines`` shows every difference, also those of a rejected table. ``version`` is the table's
     Delta version, None where it cannot be seen. ``query`` counts what ``questions`` ask for, a
-    column of its one row each.
+    column of its one row each. ``unhinged`` are other tables that lose a foreign key by the plan.
     """
 
     table: Declared
@@ -59,6 +61,7 @@ class TablePlan:
     version: int | None = None
     questions: tuple[Question, ...] = ()
     query: str = ""
+    unhinged: tuple[TableName, ...] = ()
 
     @property
     def name(self) -> TableName:
@@ -174,16 +177,44 @@ def _tables(count: int) -> str:
     return "1 table" if count == 1 else f"{count} tables"
 
 
+def keep_together(
+    plans: Sequence[TablePlan], parents: Mapping[TableName, Sequence[TableName]]
+) -> list[TablePlan]:
+    """Refuse plans that take a foreign key from a table which cannot get it back: one that is
+    refused, or that refers to one.
+    """
+    found = {plan.name.key: plan for plan in plans}
+    while True:
+        stuck: set[str] = set()
+        for key, plan in found.items():  # parents come first
+            if plan.rejections or any(parent.key in stuck for parent in parents[plan.name]):
+                stuck.add(key)
+        torn = [
+            (key, child)
+            for key, plan in found.items()
+            for child in plan.unhinged
+            if key not in stuck and child.key in stuck
+        ]
+        if not torn:
+            return list(found.values())
+        for key, child in torn:
+            message = f"{child} would lose its foreign key: it cannot be synced as declared"
+            rejection = Rejection(Rule.PRIMARY_KEY_REFERENCED, "primary key", message)
+            found[key] = found[key].refused([rejection])
+
+
 @dataclass(frozen=True, slots=True)
 class Surroundings:
     """What the plan of one table depends on besides itself.
 
-    ``referenced`` are primary keys of parents, ``managed`` the keys of all declared names.
+    ``referenced`` are primary keys of parents, ``managed`` the keys of all declared names,
+    ``losing`` those of tables whose primary key goes, and with it what refers to it.
     """
 
     capabilities: Capabilities
     referenced: ReferencedColumns
     managed: frozenset[str] = frozenset()
+    losing: frozenset[str] = frozenset()
 
 
 def plan_declared(
@@ -216,10 +247,10 @@ def _plan_table(
     if isinstance(state, LiveView):
         return _refused(declared, _another_kind(f"{declared.full_name} is a view, not a table"))
     live = old if state is None and isinstance(old, LiveTable) else state
-    changes = compare_table(declared, live, around.referenced)
+    changes = compare_table(declared, live, around.referenced, around.losing)
     verdict = judge(changes, declared, live, around.capabilities, around.managed)
     if state is None and live is not None:
-        verdict.allow(RenameTable(live.name, declared.full_name))
+        _judge_new_name(live.name, declared.full_name, around.capabilities, verdict)
     questions = tuple(verdict.questions)
     plan = _planned(declared, live, verdict)
     if verdict.rejections:
@@ -227,14 +258,36 @@ def _plan_table(
         return plan.refused([rejection for rejection in certain if rejection is not None])
     if not questions or live is None:
         return plan
-    dropped = [
-        path
-        for change in verdict.allowed
-        if isinstance(change, RemoveColumns)
-        for path, _ in change.columns
-    ]
-    query = data_query(declared, live, dropped, questions)
-    return replace(plan, questions=questions, query=query)
+    return replace(plan, questions=questions, query=_query(declared, live, verdict))
+
+
+def _judge_new_name(
+    old: TableName, new: TableName, capabilities: Capabilities, verdict: Verdict
+) -> None:
+    """https://docs.databricks.com/sql/language-manual/sql-ref-syntax-ddl-alter-table.html:
+    RENAME TO "renames the table within the same schema".
+    """
+    change = RenameTable(old, new)
+    if capabilities.moves_tables or old.sibling(new.name).key == new.key:
+        verdict.allow(change)
+        return
+    message = f"{old} cannot become {new}: {capabilities.name} renames tables inside a schema"
+    hint = "create the new table in a DDL script, with the data of the old one"
+    verdict.refuse(change, Rejection(Rule.LOCATION_CHANGE, "table name", message, hint))
+
+
+def _query(declared: DeltaTable, live: LiveTable, verdict: Verdict) -> str:
+    dropped: list[Path] = []
+    filled: dict[str, str] = {}
+    for change in verdict.allowed:
+        match change:
+            case RemoveColumns(columns):
+                dropped += [path for path, _ in columns]
+            case ChangeNullability(path, fill=fill) if fill:
+                filled[path[0].lower()] = fill
+            case _:
+                pass
+    return data_query(declared, live, dropped, filled, verdict.questions)
 
 
 def _plan_view(declared: View, state: TableState) -> TablePlan:
@@ -270,7 +323,13 @@ def _planned(
     statements = () if refused else tuple(_statements(declared, verdict.allowed))
     outlook = _outlook(created=live is None, refused=bool(refused), work=bool(statements))
     version = None if live is None else live.version
-    return TablePlan(declared, outlook, lines, statements, refused, tuple(verdict.notes), version)
+    unhinged = [
+        name for c in verdict.allowed if isinstance(c, DropPrimaryKey) for name in c.referenced_by
+    ]
+    notes = tuple(verdict.notes)
+    return TablePlan(
+        declared, outlook, lines, statements, refused, notes, version, unhinged=tuple(unhinged)
+    )
 
 
 def _statements(declared: Declared, changes: Sequence[Change]) -> Iterator[str]:

@@ -6,7 +6,7 @@ so that no name is ever taken: stopped in between, the next plan goes on where t
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from lakeflow_meta.schema.column_changes import AmbiguousRename, RenameColumn
@@ -31,9 +31,9 @@ class Renames:
     live: LiveTable
 
     @property
-    def old_columns(self) -> frozenset[str]:
-        """Lower-case names of columns that get another name."""
-        return frozenset(one.path[0].lower() for one in self.todo if len(one.path) == 1)
+    def new_names(self) -> Mapping[str, str]:
+        """New names of columns, by the lower-case old one."""
+        return {one.path[0].lower(): one.name for one in self.todo if len(one.path) == 1}
 
 
 def plan_renames(declared: DeltaTable, live: LiveTable) -> Renames:

@@ -299,6 +299,17 @@ def _layout_problems(table: DeltaTable) -> Iterator[Finding]:
     yield from _layout_keys(table, table.partitioned_by, ("partitioned_by",), nested)
     refused = (*nested, Boolean, Binary)
     yield from _layout_keys(table, table.clustered_by, ("clustered_by",), refused)
+    for path in table.clustering_paths:
+        yield from _statistics_problems(table, path)
+
+
+def _statistics_problems(table: DeltaTable, path: Sequence[str]) -> Iterator[Finding]:
+    """Delta has no statistics of fields beside a variant (measured with Delta 4.4)."""
+    column = table.column(path[0])
+    inside = nested_types(column.data_type) if column is not None and len(path) > 1 else ()
+    if any(isinstance(kind, Variant) for kind in inside):
+        message = f"field {'.'.join(path)!r} is beside a variant and cannot be used here"
+        yield Finding(("clustered_by",), message, "use a field of a column without a variant")
 
 
 def _layout_keys(

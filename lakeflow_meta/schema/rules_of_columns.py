@@ -18,10 +18,12 @@ from lakeflow_meta.schema.column_changes import (
     RemoveColumns,
     RenameColumn,
 )
-from lakeflow_meta.schema.column_uses import layout_on, limited_texts, uses
+from lakeflow_meta.schema.column_uses import keys_on, layout_on, limited_texts, uses
 from lakeflow_meta.schema.field_paths import Path, shown_path
+from lakeflow_meta.schema.frozen_mapping import FrozenMapping
 from lakeflow_meta.schema.live import LiveTable
 from lakeflow_meta.schema.table import Consent, DeltaTable, Policy
+from lakeflow_meta.schema.table_changes import UntagDropped
 from lakeflow_meta.schema.types import Char, DataType, Varchar, same_type
 from lakeflow_meta.schema.verdict import Question, Rejection, Rule, Verdict
 from lakeflow_meta.schema.widening import can_cast_back, can_widen, only_loosens
@@ -59,7 +61,11 @@ def _not_null_added(new: NewColumn, capabilities: Capabilities) -> Rejection:
 
 
 def judge_removed(
-    change: RemoveColumns, declared: DeltaTable, live: LiveTable, verdict: Verdict
+    change: RemoveColumns,
+    declared: DeltaTable,
+    live: LiveTable,
+    capabilities: Capabilities,
+    verdict: Verdict,
 ) -> None:
     """Columns that are not declared: dropped only with a word for it."""
     dropped: list[tuple[Path, DataType]] = []
@@ -79,12 +85,22 @@ def judge_removed(
         paths = [path for path, _ in dropped]
         refusals = [*layout_on(paths, declared, live), *_mapping(declared, live)]
         refusals += [use for path in paths for use in uses(path, "dropped", declared, live)]
+        refusals += [use for path in paths for use in keys_on(path, "dropped", declared, live)]
         refusals += limited_texts([path for path in paths if len(path) > 1], live)
         agreed_change = RemoveColumns(tuple(dropped))
         if refusals:
             verdict.refuse(agreed_change, *refusals)
         else:
+            for tags in _tags_of(paths, live) if capabilities.tags else ():
+                verdict.allow(tags)
             verdict.allow(agreed_change)
+
+
+def _tags_of(paths: Sequence[Path], live: LiveTable) -> Iterator[UntagDropped]:
+    columns = [live.column(path[0]) for path in paths if len(path) == 1]
+    for column in columns:
+        if column is not None and column.tags:
+            yield UntagDropped(column.name, FrozenMapping(column.tags))
 
 
 def _not_declared(path: Path, data_type: str) -> Rejection:
@@ -111,6 +127,7 @@ def judge_renamed(
         verdict.refuse(change, Rejection(Rule.AMBIGUOUS_RENAME, old, message, hint))
         return
     refusals = [*_mapping(declared, live), *uses(change.path, "renamed", declared, live)]
+    refusals += keys_on(change.path, "renamed", declared, live)
     if refusals:
         verdict.refuse(change, *refusals)
     else:
@@ -174,7 +191,7 @@ def _refuse_type(change: ChangeType, what: str, verdict: Verdict) -> None:
         verdict.refuse(change, plain)
         return
     verdict.drift.append(change)
-    lost = replace(plain, message=f"{message}; {{rows}} hold a value that would not fit")
+    lost = replace(plain, message=f"{message}; the value of {{rows}} would not fit")
     fits = replace(plain, message=f"{message}; every value would fit")
     verdict.questions.append(Question(_does_not_fit(change), lost, fits))
 
@@ -190,13 +207,18 @@ def _does_not_fit(change: ChangeType) -> str:
 def judge_nullability(
     change: ChangeNullability,
     declared: DeltaTable,
+    live: LiveTable,
     capabilities: Capabilities,
     verdict: Verdict,
 ) -> None:
     """Columns become nullable at any time, NOT NULL where no value is missing."""
     name = shown_path(change.path)
     if change.nullable:
-        verdict.allow(change)
+        refusals = list(keys_on(change.path, "nullable", declared, live, foreign=False))
+        if refusals:
+            verdict.refuse(change, *refusals)
+        else:
+            verdict.allow(change)
         return
     if len(change.path) > 1:
         message = f"field {name} is nullable, declared as NOT NULL; that cannot be changed"
@@ -220,7 +242,7 @@ def _nulls_present(name: str, *, can_fill: bool) -> Rejection:
     hint = "fill them first, or declare the column nullable"
     if can_fill:
         hint += f"; with a default, allow: [{Consent.BACKFILL} {name}] fills them"
-    message = f"column {name} is declared NOT NULL, but {{rows}} have no value in it"
+    message = f"column {name} is declared NOT NULL, but it has no value in {{rows}}"
     return Rejection(Rule.NULLS_PRESENT, name, message, hint)
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 from lakeflow_meta.errors import BackendError
@@ -16,12 +16,17 @@ from lakeflow_meta.names import TableName
 from lakeflow_meta.ports import SqlSession, TableReader
 from lakeflow_meta.schema.capabilities import Capabilities
 from lakeflow_meta.schema.live import TableState
-from lakeflow_meta.schema.parents import parent_rejections, referenced_columns
+from lakeflow_meta.schema.parents import (
+    losing_tables,
+    parent_rejections,
+    referenced_columns,
+)
 from lakeflow_meta.schema.plan import (
     Outlook,
     SchemaPlan,
     Surroundings,
     TablePlan,
+    keep_together,
     plan_declared,
     standing_notes,
 )
@@ -90,8 +95,13 @@ class Surveyor:
         stamps = self.stamps([*names, *others])
         known = frozenset(t.full_name for t in tables if self._is_as_it_was(t, remembered, stamps))
         states = self._reader.describe([*(name for name in names if name not in known), *others])
+        losing = losing_tables(tables, states)
+        known, states = self._with_children(losing, known, states)
         around = Surroundings(
-            self._capabilities, referenced_columns(registry, states), registry.keys
+            self._capabilities,
+            referenced_columns(registry, states),
+            registry.keys,
+            frozenset(losing),
         )
         plans = self._with_answers(
             [
@@ -102,6 +112,7 @@ class Surveyor:
             ]
         )
         parents = {table.full_name: tuple(registry.parents_of(table)) for table in tables}
+        plans = keep_together(plans, parents)
         return Survey(
             {plan.name: plan for plan in plans},
             stamps,
@@ -112,17 +123,32 @@ class Surveyor:
             known,
         )
 
+    def _with_children(
+        self,
+        losing: Mapping[str, Sequence[TableName]],
+        known: frozenset[TableName],
+        states: Mapping[TableName, TableState],
+    ) -> tuple[frozenset[TableName], Mapping[TableName, TableState]]:
+        """Tables that lose a foreign key to another one's plan are read, whatever is remembered."""
+        children = {child.key for names in losing.values() for child in names}
+        unread = [name for name in known if name.key in children]
+        if not unread:
+            return known, states
+        return known.difference(unread), {**states, **self._reader.describe(sorted(unread))}
+
     def look_again(self, survey: Survey, planned: Sequence[TablePlan]) -> Looks:
         """Plans of some tables as they are now, by one reading. Raises BackendError."""
         old = {plan.name: _old_name(plan.table) for plan in planned}
         names = [*old, *(name for name in old.values() if name is not None)]
         stamps = self.stamps(names)
         states = self._reader.describe(names)
+        losing = losing_tables([plan.table for plan in planned], states)
+        around = replace(survey.around, losing=frozenset(losing))
         plans = {
             plan.name: plan_declared(
                 plan.table,
                 states[plan.name],
-                survey.around,
+                around,
                 old=_state_of(old[plan.name], states),
             )
             for plan in planned

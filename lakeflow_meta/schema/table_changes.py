@@ -187,6 +187,21 @@ class UnsetTags(Change):
         yield sql.unset_tags(table, self.tags, self.column)
 
 
+@dataclass(frozen=True, slots=True)
+class UntagDropped(UnsetTags):
+    """Tags of a column that is dropped: governed ones would hold it back.
+
+    CANNOT_DROP_TAGGED_COLUMN, https://docs.databricks.com/error-messages/error-classes.html
+    """
+
+    phase: ClassVar[Phase] = Phase.DROP_COLUMN
+
+    @property
+    def subject(self) -> str:
+        """Before the column itself."""
+        return ""
+
+
 def _tag_name(column: str, key: str) -> str:
     return f"{column}.{key}" if column else key
 

@@ -108,13 +108,15 @@ class _Court:
             case AddColumns():
                 columns.judge_added(change, self.declared, self.capabilities, self.verdict)
             case RemoveColumns():
-                columns.judge_removed(change, self.declared, live, self.verdict)
+                columns.judge_removed(change, self.declared, live, self.capabilities, self.verdict)
             case RenameColumn() | AmbiguousRename():
                 columns.judge_renamed(change, self.declared, live, self.verdict)
             case ChangeType():
                 columns.judge_type(change, self.declared, live, self.verdict)
             case ChangeNullability():
-                columns.judge_nullability(change, self.declared, self.capabilities, self.verdict)
+                columns.judge_nullability(
+                    change, self.declared, live, self.capabilities, self.verdict
+                )
             case ChangeSource():
                 columns.judge_source(change, self.verdict)
             case SetComments() if not self.capabilities.many_columns:
@@ -138,8 +140,8 @@ class _Court:
                 self._judge_key(change, seen=live.keys is not None)
             case DropPrimaryKey():
                 self._judge_dropped_key(change)
-            case DropForeignKey(name, replaced=False):
-                self._if_strict(change, f"foreign key {name} is not declared: left alone")
+            case DropForeignKey(replaced=False):
+                self._judge_dropped_foreign_key(change)
             case _:
                 self.verdict.allow(change)
 
@@ -219,6 +221,17 @@ class _Court:
         else:
             self.verdict.allow(change)
 
+    def _judge_dropped_foreign_key(self, change: DropForeignKey) -> None:
+        if change.goes_along and not self._strict:
+            message = f"foreign key {change.name} is not declared, but would go with the key"
+            hint = "declare it, or say policy: strict"
+            rejection = Rejection(
+                Rule.PRIMARY_KEY_REFERENCED, change.name, f"{message} of {change.parent}", hint
+            )
+            self.verdict.refuse(change, rejection)
+        else:
+            self._if_strict(change, f"foreign key {change.name} is not declared: left alone")
+
     def _judge_dropped_key(self, change: DropPrimaryKey) -> None:
         foreign = [str(t) for t in change.referenced_by if t.key not in self.managed]
         if not change.replaced and not self._strict:
@@ -237,6 +250,8 @@ def _paths(change: Change) -> list[Path]:
     match change:
         case AddColumns(added):
             return [new.path for new in added]
+        case RenameColumn(path, name) if len(path) == 1:
+            return [(name,)]
         case RenameColumn(path) | ChangeType(path) | ChangeNullability(path) | MoveColumn(path):
             return [path]
         case SetComments(comments):

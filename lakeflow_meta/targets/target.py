@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
-from lakeflow_meta.jobs.field_check import UnknownFields, knows_all
+from lakeflow_meta.jobs.known_fields import UnknownFields, knows_all
 from lakeflow_meta.ports import (
     BatchLoader,
     ControlStore,

@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import lru_cache
 from typing import Any
 
 import sqlglot
@@ -218,22 +219,17 @@ class CatalogStandIn:
     # --- the information schema
 
     def _select(self, statement: str, parameters: dict[str, Any]) -> list[dict[str, Any]]:
-        tree = sqlglot.parse_one(statement, read="databricks")
-        relations = list(tree.find_all(exp.Table))
-        catalogs = {table.catalog for table in relations}
-        assert {table.db for table in relations} == {"information_schema"}
-        assert len(catalogs) == 1
-        (catalog,) = catalogs
+        catalog, relations, query = _as_sqlite(statement)
         self._enter(catalog)
-        connection = self._database(catalog, {table.name for table in relations})
+        connection = self._database(catalog, relations)
         try:
-            cursor = connection.execute(_as_sqlite(tree), parameters)
+            cursor = connection.execute(query, parameters)
             names = [column[0] for column in cursor.description]
             return [dict(zip(names, row, strict=True)) for row in cursor]
         finally:
             connection.close()
 
-    def _database(self, catalog: str, relations: set[str]) -> sqlite3.Connection:
+    def _database(self, catalog: str, relations: frozenset[str]) -> sqlite3.Connection:
         """The relations of one catalog, with the rows that the user may see."""
         connection = sqlite3.connect(":memory:")
         connection.create_function("unix_micros", 1, _unix_micros)
@@ -356,8 +352,14 @@ def _parts(quoted: str) -> tuple[str, ...]:
     return tuple(part.replace("``", "`") for part in re.findall(r"`((?:[^`]|``)+)`", quoted))
 
 
-def _as_sqlite(tree: exp.Expr) -> str:
-    for table in list(tree.find_all(exp.Table)):
+@lru_cache(maxsize=1024)
+def _as_sqlite(statement: str) -> tuple[str, frozenset[str], str]:
+    """The catalog, its relations, and the query for SQLite."""
+    tree = sqlglot.parse_one(statement, read="databricks")
+    tables = list(tree.find_all(exp.Table))
+    assert {table.db for table in tables} == {"information_schema"}
+    (catalog,) = {table.catalog for table in tables}
+    for table in tables:
         table.set("catalog", None)
         table.set("db", None)
     for exploded in list(tree.find_all(exp.Explode)):
@@ -367,7 +369,7 @@ def _as_sqlite(tree: exp.Expr) -> str:
         assert select is not None
         assert select.sql("databricks").startswith("SELECT EXPLODE(FROM_JSON(:")
         select.replace(each)
-    return tree.sql("sqlite")
+    return catalog, frozenset(table.name for table in tables), tree.sql("sqlite")
 
 
 def _unix_micros(moment: str) -> int:

@@ -29,7 +29,7 @@ class ToldSession:
     def execute(self, statement: str, parameters: Mapping[str, Any] | None = None) -> list[Row]:
         self.before(statement)
         self.ran.append(statement)
-        import time; t0=time.time(); rows = self._inner.execute(statement, parameters); print(round(time.time()-t0,2), statement[:150])
+        rows = self._inner.execute(statement, parameters)
         self.after(statement)
         return rows
 

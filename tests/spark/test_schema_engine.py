@@ -45,8 +45,8 @@ OPEN = {**MAPPED, "delta.enableTypeWidening": "true"}
 
 
 @pytest.fixture
-def session(spark: SparkSession) -> ToldSession:
-    return ToldSession(spark)
+def session(interpreted: SparkSession) -> ToldSession:
+    return ToldSession(interpreted)
 
 
 @pytest.fixture
@@ -177,7 +177,7 @@ def test_new_columns_land_where_they_are_declared_in_one_statement(
 
 BEFORE = {
     "a": "int", "b": "int", "w": "smallint", "f": "float", "d": "decimal(10,2)", "day": "date",
-    "l": "varchar(3)", "v": "void", "gone": "int", "clu": "int", "num": "int",
+    "l": "varchar(3)", "v": "void", "gone": "int", "num": "int",
     "s": "struct<x:int not null,old:int,gone:date,list:array<struct<n:int,p:string>>>",
     "m": "map<int,struct<k:int,gone:int>>", "arr": "array<int>",
 }  # fmt: skip
@@ -205,8 +205,7 @@ def _before(schema: str) -> DeltaTable:
             num={"default": "1"},
             w={"default": "3"},
         ),
-        properties={**MAPPED, "mine": "1", "his": "2", "delta.appendOnly": "true", "delta.checkpointInterval":"1000"},
-        clustered_by=["clu", "a"],
+        properties={**MAPPED, "mine": "1", "his": "2", "delta.appendOnly": "true"},
         checks={"a_small": "a < 10", "w_small": "w < 10 OR s.x < 10", "going": "num > 0"},
     )
 
@@ -224,7 +223,6 @@ def _after(schema: str) -> DeltaTable:
         ),
         comment="about t",
         properties={**OPEN, "mine": "2", "his": None, "delta.appendOnly": None},
-        clustered_by=["c", "s.new"],
         checks={"A_small": "b  <  10", "w_small": "w < 10 OR s.x < 10", "more": "s.add IS NULL"},
         renamed_columns={
             "a": "b",
@@ -236,7 +234,6 @@ def _after(schema: str) -> DeltaTable:
             "drop_column gone",
             "drop_column s.gone",
             "drop_column M.value.gone",
-            "drop_column clu",
         ],
     )
 
@@ -249,7 +246,7 @@ def test_everything_changes_in_one_sync_and_the_data_stays(
     assert differences(before, live_table(reader, before)) == []
     session.execute(
         f"INSERT INTO {before.full_name} VALUES (1, 2, 3, 1.5, 1.25, DATE'2020-02-03', 'abc', NULL,"
-        " 9, 9, 4, named_struct('x', 5, 'old', 6, 'gone', NULL,"
+        " 9, 4, named_struct('x', 5, 'old', 6, 'gone', NULL,"
         " 'list', array(named_struct('n', 7, 'p', 'x'))), map(8, named_struct('k', 9, 'gone', 1)),"
         " array(10))"
     )
@@ -274,6 +271,27 @@ def test_everything_changes_in_one_sync_and_the_data_stays(
     )
     added = session.read(f"SELECT num, extra FROM {after.full_name} WHERE b = 2")
     assert added == [{"num": 7, "extra": 3}]
+
+
+def test_clustering_follows_renames_and_frees_columns_that_are_dropped(
+    engine: SchemaEngine, session: ToldSession, reader: DeltaLogReader, schema: str
+) -> None:
+    made = columns(a="int", b="int", s="struct<x:int,y:int>")
+    before = table(schema, "t", made, properties=MAPPED, clustered_by=["a", "s.x"])
+    renamed = replace(
+        before,
+        columns=columns(c="int", b="int", r="struct<z:int,y:int>"),
+        renamed_columns={"a": "c", "s": "r", "r.x": "r.z"},
+        clustered_by=["r.z", "c"],
+    )
+    dropped = replace(
+        renamed, columns=columns(b="int", r="struct<y:int>"), renamed_columns={},
+        clustered_by=["r.y", "b"], allow=["drop_column"],
+    )  # fmt: skip
+    for declared, statements in ((before, 1), (renamed, 3), (dropped, 2)):
+        report = _sync_twice(engine, session, declared)
+        assert len(report.plan.statements) == statements
+        assert differences(declared, live_table(reader, declared)) == []
 
 
 def test_the_strict_policy_leaves_exactly_what_is_declared(
@@ -418,10 +436,10 @@ def test_the_data_decides_before_any_statement_runs(
     assert outcomes["fine"].status is TableStatus.CREATED
     messages = {r.subject: r.message for r in outcomes["t"].plan.rejections}
     assert set(messages) == {"n", "positive", "big", "t"}
-    assert "but 2 rows have no value" in messages["n"]
+    assert "it has no value in 2 rows" in messages["n"]
     assert messages["positive"].endswith("is broken by 2 rows")
-    assert messages["big"].endswith("1 row hold a value that would not fit")
-    assert messages["t"].endswith("1 row hold a value that would not fit")
+    assert messages["big"].endswith("the value of 1 row would not fit")
+    assert messages["t"].endswith("the value of 1 row would not fit")
     assert [r.rule for r in outcomes["asked"].plan.rejections] == ["data_not_read"]
     assert "no_such_function" in outcomes["asked"].plan.rejections[0].message
     assert live_table(reader, live) == before

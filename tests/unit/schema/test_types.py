@@ -157,6 +157,7 @@ def test_what_fields_are_called_and_whether_they_may_be_null_does_not_make_anoth
     ("text", "comment"),
     [
         (r"'it\'s'", "it's"),
+        ("'it''s'", "it's"),
         (r'"two \'"', "two '"),
         (r"'\u0024{x} \U0001F388 \101\n'", "${x} 🎈 A\n"),
         (r"'50\% \q'", r"50\% q"),
