@@ -44,6 +44,7 @@ def judge_added(
     verdict.allow(change)
     for new in required:
         verdict.allow(ChangeNullability(new.path, nullable=False, fill=new.column.default))
+        _tell_consent(verdict, Consent.BACKFILL, [new.path])
 
 
 def _can_fill(new: NewColumn, declared: DeltaTable, capabilities: Capabilities) -> bool:
@@ -80,7 +81,7 @@ def judge_removed(
         )
     else:
         for path, _ in kept:
-            verdict.leave(f"column {shown_path(path)} is not declared: left alone")
+            verdict.tell(f"column {shown_path(path)} is not declared: left alone")
     if dropped:
         paths = [path for path, _ in dropped]
         refusals = [*layout_on(paths, declared, live), *_mapping(declared, live)]
@@ -94,6 +95,7 @@ def judge_removed(
             for tags in _tags_of(paths, live) if capabilities.tags else ():
                 verdict.allow(tags)
             verdict.allow(agreed_change)
+            _tell_consent(verdict, Consent.DROP_COLUMN, paths)
 
 
 def _tags_of(paths: Sequence[Path], live: LiveTable) -> Iterator[UntagDropped]:
@@ -233,9 +235,16 @@ def judge_nullability(
         refused = _not_null_impossible(name, capabilities)
         verdict.questions.append(Question(sql.is_null(change.path[0]), missing, refused))
     else:
-        if not fill:
+        if fill:
+            _tell_consent(verdict, Consent.BACKFILL, [change.path])
+        else:
             verdict.questions.append(Question(sql.is_null(change.path[0]), missing))
         verdict.allow(replace(change, fill=fill))
+
+
+def _tell_consent(verdict: Verdict, consent: Consent, paths: Sequence[Path]) -> None:
+    for path in paths:
+        verdict.tell(f"allowed by the declaration: {consent} {shown_path(path)}")
 
 
 def _nulls_present(name: str, *, can_fill: bool) -> Rejection:
@@ -269,4 +278,4 @@ def hint_at_renames(verdict: Verdict, changes: Sequence[Change], declared: Delta
     old, name = shown_path(gone[0][0]), shown_path(new[0].path)
     if gone[0][0][:-1] == new[0].path[:-1] and not declared.allows(Consent.DROP_COLUMN, old):
         remedy = f"renamed_columns: {{{old}: {name}}}"
-        verdict.leave(f"if {name} is the new name of {old}, say so: {remedy}")
+        verdict.tell(f"if {name} is the new name of {old}, say so: {remedy}")

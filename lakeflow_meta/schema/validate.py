@@ -152,7 +152,7 @@ class _Court:
         if self._strict:
             self.verdict.allow(change)
         elif note:
-            self.verdict.leave(note)
+            self.verdict.tell(note)
 
     # --- the table itself
 
@@ -167,9 +167,9 @@ class _Court:
 
     def _judge_tags(self, change: SetTags | UnsetTags, *, seen: bool) -> None:
         if not self.capabilities.tags:
-            self.verdict.leave(f"tags are not kept by {self.capabilities.name}: skipped")
+            self.verdict.tell(f"tags are not kept by {self.capabilities.name}: skipped")
         elif not seen:
-            self.verdict.leave("tags are not compared: live tags cannot be seen from here")
+            self.verdict.tell("tags are not compared: live tags cannot be seen from here")
         elif isinstance(change, UnsetTags):
             self._if_strict(change, "")
         else:
@@ -191,7 +191,7 @@ class _Court:
     def _judge_layout(self, change: ChangePartitioning | ChangeLocation) -> None:
         line = next(change.lines())
         if not change.after and not self._strict:
-            self.verdict.leave(f"{line.kind} {line.before} is not declared: left alone")
+            self.verdict.tell(f"{line.kind} {line.before} is not declared: left alone")
             return
         rule = (
             Rule.LOCATION_CHANGE if isinstance(change, ChangeLocation) else Rule.PARTITIONING_CHANGE
@@ -215,9 +215,9 @@ class _Court:
             what = f"foreign key ({', '.join(change.columns)}) to {change.parent}"
         if not self.capabilities.keys:
             name = self.capabilities.name
-            self.verdict.leave(f"{what} is not kept by {name}: only checked here")
+            self.verdict.tell(f"{what} is not kept by {name}: only checked here")
         elif not seen:
-            self.verdict.leave(f"{what} is not compared: live keys cannot be seen from here")
+            self.verdict.tell(f"{what} is not compared: live keys cannot be seen from here")
         else:
             self.verdict.allow(change)
 
@@ -235,7 +235,7 @@ class _Court:
     def _judge_dropped_key(self, change: DropPrimaryKey) -> None:
         foreign = [str(t) for t in change.referenced_by if t.key not in self.managed]
         if not change.replaced and not self._strict:
-            self.verdict.leave(f"primary key {change.name} is not declared: left alone")
+            self.verdict.tell(f"primary key {change.name} is not declared: left alone")
         elif foreign:
             message = f"primary key {change.name} is named by foreign keys of {', '.join(foreign)}"
             hint = "declare these tables too, or drop their foreign keys first"

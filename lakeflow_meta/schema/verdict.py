@@ -92,7 +92,7 @@ class Verdict:
         self.drift.append(change)
         self.rejections += rejections
 
-    def leave(self, note: str) -> None:
-        """The difference stays, and people are told."""
+    def tell(self, note: str) -> None:
+        """People are told: a difference stays, or a word of theirs is made use of."""
         if note not in self.notes:
             self.notes.append(note)

@@ -357,7 +357,10 @@ def test_a_word_drops_the_column_under_the_additive_policy_too() -> None:
     live = _live(_columns(a="int", old="string", more="int"), properties=MAPPED)
     plan = _plan(_table(_columns(a="int"), allow=["drop_column old"]), live)
     assert plan.statements == ("ALTER TABLE `c`.`s`.`t` DROP COLUMNS (`old`)",)
-    assert plan.notes == ("column more is not declared: left alone",)
+    assert plan.notes == (
+        "column more is not declared: left alone",
+        "allowed by the declaration: drop_column old",
+    )
 
 
 def test_columns_are_dropped_and_renamed_only_under_column_mapping() -> None:
