@@ -191,7 +191,8 @@ class UnityCatalogReader:
         SHOW TABLES tells a schema that is not there from one without tables:
         https://docs.databricks.com/sql/language-manual/sql-ref-syntax-aux-show-tables.html
         """
-        rows = self._rows(show_tables(catalog, schema))
+        with self._pool():
+            rows = self._rows(show_tables(catalog, schema))
         names = [row["tableName"] for row in rows if not row["isTemporary"]]
         return [TableName(catalog, schema, name) for name in sorted(names)]
 

@@ -26,7 +26,7 @@ from lakeflow_meta.schema.plan import Outlook, SchemaPlan, TablePlan
 from lakeflow_meta.schema.plan_file import KeptPlan
 from lakeflow_meta.schema.registry import Registry
 from lakeflow_meta.schema.report import SyncReport, TableOutcome, TableStatus
-from lakeflow_meta.schema.survey import Survey, Surveyor
+from lakeflow_meta.schema.survey import Survey, Surveyor, read_names
 from lakeflow_meta.schema.sync_memory import CleanState, NoMemory, SyncMemory
 
 _STEP = "sync table"
@@ -263,9 +263,14 @@ class _Hands:
         """Tables whose stamp is another one than when they were planned, by one reading."""
         if not wave:
             return set()
-        now = self.surveyor.stamps([table.name for table in wave])
+        names = {table.name: read_names(table.table) for table in wave}
+        now = self.surveyor.stamps([one for read in names.values() for one in read])
         then = self.survey.stamps
-        return {table.name for table in wave if now.get(table.name) != then.get(table.name)}
+        return {
+            name
+            for name, read in names.items()
+            if any(now.get(one) != then.get(one) for one in read)
+        }
 
     def apply(self, table: TablePlan, moved: bool) -> TableOutcome:
         started = time.monotonic()

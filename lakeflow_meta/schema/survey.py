@@ -93,7 +93,12 @@ class Surveyor:
         others = [*registry.outsiders(), *registry.old_names()]
         remembered = self._memory.recall()
         stamps = self.stamps([*names, *others])
-        known = frozenset(t.full_name for t in tables if self._is_as_it_was(t, remembered, stamps))
+        outside = {name.key for name in registry.outsiders()}
+        known = frozenset(
+            table.full_name
+            for table in tables
+            if outside.isdisjoint(_parents(table)) and self._is_as_it_was(table, remembered, stamps)
+        )
         states = self._reader.describe([*(name for name in names if name not in known), *others])
         losing = losing_tables(tables, states)
         known, states = self._with_children(losing, known, states)
@@ -138,8 +143,7 @@ class Surveyor:
 
     def look_again(self, survey: Survey, planned: Sequence[TablePlan]) -> Looks:
         """Plans of some tables as they are now, by one reading. Raises BackendError."""
-        old = {plan.name: _old_name(plan.table) for plan in planned}
-        names = [*old, *(name for name in old.values() if name is not None)]
+        names = [name for plan in planned for name in read_names(plan.table)]
         stamps = self.stamps(names)
         states = self._reader.describe(names)
         losing = losing_tables([plan.table for plan in planned], states)
@@ -149,7 +153,7 @@ class Surveyor:
                 plan.table,
                 states[plan.name],
                 around,
-                old=_state_of(old[plan.name], states),
+                old=_state_of(_old_name(plan.table), states),
             )
             for plan in planned
         }
@@ -195,6 +199,18 @@ def _plan(
         parent_rejections(table, registry, states, around.referenced),
         _state_of(_old_name(table), states),
     )
+
+
+def read_names(table: Declared) -> list[TableName]:
+    """The name of a table, and the one that it had before."""
+    old = _old_name(table)
+    return [table.full_name] if old is None else [table.full_name, old]
+
+
+def _parents(table: Declared) -> set[str]:
+    """Tables that foreign keys name; those that nobody declared are looked at each time."""
+    keys = table.foreign_keys if isinstance(table, DeltaTable) else ()
+    return {key.parent.key for key in keys}
 
 
 def _old_name(table: Declared) -> TableName | None:

@@ -311,6 +311,18 @@ def test_a_table_with_something_left_alone_is_not_clean() -> None:
     assert "column extra is not declared: left alone" in plan.tables[0].notes
 
 
+def test_a_table_that_refers_to_one_that_nobody_declared_is_looked_at_each_time() -> None:
+    columns = [Column("x", parse_type("int"))]
+    keys = [ForeignKey(["x"], "c.s.outside", ["id"])]
+    child = DeltaTable("c", "s", "child", columns, foreign_keys=keys)
+    world, memory = _World(child), _Memory()
+    world.states["c.s.outside"] = _as_declared(_table("outside"))
+    _engine(world, memory=memory).sync(Registry([child]))
+    del world.states["c.s.outside"]
+    plan = _engine(world, memory=memory).plan(Registry([child]))
+    assert "c.s.outside does not exist" in str(plan.tables[0].rejections[0])
+
+
 def test_a_failed_table_and_a_dry_run_are_not_remembered() -> None:
     tables = [_table("a"), _table("b")]
     world, memory = _World(*tables), _Memory()
@@ -342,6 +354,23 @@ def test_a_table_that_somebody_changed_after_the_plan_is_refused() -> None:
     assert "changed the table after it was planned" in caught.value.report.failures[0].error
     world.before = lambda _: None
     assert _statuses(_engine(world).sync(registry)) == {"a": "unchanged", "b": "changed"}
+
+
+def test_a_table_that_somebody_changed_under_its_earlier_name_is_refused() -> None:
+    first = _table("a", comment="x")
+    second = replace(_table("b", comment="y"), renamed_from="before")
+    world = _World(first, second)
+    world.states["c.s.before"] = _as_declared(_table("before", comment="old"))
+
+    def meddle(name: str) -> None:
+        if name == "a":
+            world.states["c.s.before"] = _as_declared(_table("before", comment="newer"))
+
+    world.before = meddle
+    with pytest.raises(SyncFailedError) as caught:
+        _engine(world, max_parallel=1).sync(Registry([first, second]))
+    assert _statuses(caught.value.report) == {"a": "created", "b": "failed"}
+    assert "changed the table after it was planned" in caught.value.report.failures[0].error
 
 
 def test_a_change_of_others_that_leaves_the_plan_as_it_was_does_not_stop_it() -> None:
