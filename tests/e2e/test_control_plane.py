@@ -10,15 +10,15 @@ from cli_process import Cli
 def test_from_yaml_to_a_plan_without_a_jvm(flights: Cli) -> None:
     assert flights.json("validate", "metadata") == {"problems": []}
     first = flights.json("sync", "metadata")
-    assert (first["added"], first["changed"], first["removed"]) == (18, 0, 0)
+    assert (first["added"], first["changed"], first["removed"]) == (19, 0, 0)
     again = flights.json("sync", "metadata")
-    assert (again["added"], again["changed"], again["unchanged"]) == (0, 0, 18)
+    assert (again["added"], again["changed"], again["unchanged"]) == (0, 0, 19)
     assert flights.json("changes")["new_modules"] == ["nyc_flights", "nyc_reference"]
     actions = flights.json("plan")["actions"]
     kinds = [(a["kind"], a["action"]) for a in actions]
     assert kinds.count(("job", "create")) == 2
     assert kinds.count(("ddl_script", "run")) == 1
-    assert kinds.count(("table", "create")) == 5
+    assert kinds.count(("table", "create")) == 6
     rows = flights.json("sql", "SELECT module_name, count(*) FROM etl_control GROUP BY 1")["rows"]
     assert {r["module_name"]: r["count(*)"] for r in rows} == {
         "nyc_flights": 6,
@@ -61,7 +61,7 @@ def test_export_is_stable_and_loads_back(flights: Cli, tmp_path: Path) -> None:
     for folder in ("sql", "notebooks"):
         (other.directory / folder).symlink_to(flights.directory / folder)
     other.write("all.yml", text)
-    assert other.json("sync", "all.yml")["added"] == 18
+    assert other.json("sync", "all.yml")["added"] == 19
     assert other.ok("export") == text
 
 
