@@ -23,7 +23,7 @@ import yaml
 
 from lakeflow_meta.app import App
 from lakeflow_meta.control.manager import MetadataManager
-from lakeflow_meta.operations import apply, plan
+from lakeflow_meta.plan_operations import apply, plan
 
 T = TypeVar("T")
 
