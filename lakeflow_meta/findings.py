@@ -49,6 +49,8 @@ def read_path_text(text: str) -> Path:
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """A hint that names the nearest known word, or all of them when none is near."""
     words = sorted(known)
+    if not words:
+        return "there are none yet"
     near = get_close_matches(word.lower(), words, n=1, cutoff=0.6)
     if near:
         return f"did you mean {near[0]}?"

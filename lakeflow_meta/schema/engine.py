@@ -19,7 +19,7 @@ from dataclasses import dataclass, field, replace
 
 from lakeflow_meta.errors import BackendError, ConflictError
 from lakeflow_meta.names import TableName
-from lakeflow_meta.ports import Clock, SqlSession, TableReader, utc_now
+from lakeflow_meta.ports import Clock, Sleep, SqlSession, TableReader, utc_now
 from lakeflow_meta.progress import Event, Progress, StepState, silent
 from lakeflow_meta.schema.capabilities import OPEN_SOURCE_DELTA, Capabilities
 from lakeflow_meta.schema.plan import Outlook, SchemaPlan, TablePlan
@@ -30,6 +30,9 @@ from lakeflow_meta.schema.survey import Survey, Surveyor, read_names
 from lakeflow_meta.schema.sync_memory import CleanState, NoMemory, SyncMemory
 
 _STEP = "sync table"
+_MOMENT_SECONDS = 1.0
+_ATTEMPTS = 5
+"""How often the rest of a table's plan is tried while others change the table, too."""
 _NOT_AS_KEPT = "nothing was done, because the plan is another one now; make a new plan of"
 _MOVED = "somebody changed the table after it was planned: look at the new plan and sync again"
 _STATES = {
@@ -67,7 +70,9 @@ class SchemaEngine:
         clock: Clock = utc_now,
         max_parallel: int = 4,
         looks_ahead: int = 1,
+        sleep: Sleep = time.sleep,
     ) -> None:
+        self._sleep = sleep
         self._session = session
         self._memory = memory or NoMemory()
         self._surveyor = Surveyor(reader, session, self._memory, capabilities, max_parallel)
@@ -100,7 +105,7 @@ class SchemaEngine:
         if dry_run:
             work.settle_as_planned()
         elif survey.plan.has_changes:
-            self._work_off(work, _Hands(self._surveyor, self._session(), survey))
+            self._work_off(work, _Hands(self._surveyor, self._session(), survey, self._sleep))
             clean = self._verify(work, survey)
         report = SyncReport(survey.plan, work.in_order(), started_at, self._clock(), dry_run)
         for outcome in report:
@@ -258,6 +263,7 @@ class _Hands:
     surveyor: Surveyor
     session: SqlSession
     survey: Survey
+    sleep: Sleep
 
     def moved(self, wave: Sequence[TablePlan]) -> set[TableName]:
         """Tables whose stamp is another one than when they were planned, by one reading."""
@@ -274,18 +280,38 @@ class _Hands:
 
     def apply(self, table: TablePlan, moved: bool) -> TableOutcome:
         started = time.monotonic()
-        applied, error = 0, ""
-        notes: tuple[str, ...] = ()
-        status = _DONE[table.outlook]
+        applied, error, notes = 0, _MOVED, ""
         left = self._what_is_left(table) if moved else table.statements
-        if left is None:
-            error = _MOVED
-        else:
-            applied, error = self._execute(left)
-        if error:
-            status, error, notes = self._verdict(table, status, error)
+        if left is not None:
+            applied, error, notes = self._work_off(table, left)
+        status = TableStatus.FAILED if error else _DONE[table.outlook]
         seconds = time.monotonic() - started
-        return TableOutcome(table, status, applied, error, notes, seconds)
+        return TableOutcome(table, status, applied, error, (notes,) if notes else (), seconds)
+
+    def _work_off(self, table: TablePlan, left: Sequence[str]) -> tuple[int, str, str]:
+        """Run statements; how many ran, why the last one did not, and what else is to be told.
+
+        What is refused while others work on the same table is no failure as long as it is getting
+        there: the table is looked at again, and what is left of the plan goes on.
+        """
+        applied, told = 0, ""
+        for _ in range(_ATTEMPTS):
+            done, failure = self._execute(left)
+            applied += done
+            if failure is None:
+                return applied, "", ""
+            told = f"statement {done + 1} of {len(left)}: {failure}"
+            before = left[done:]
+            rest = self._what_is_left(table)
+            if _is_stuck(rest, before, failure):
+                self.sleep(_MOMENT_SECONDS)  # a commit of somebody else may be on its way
+                rest = self._what_is_left(table)
+            if rest is not None and not rest:
+                return applied, "", f"somebody else made the same change: {told}"
+            if rest is None or _is_stuck(rest, before, failure):
+                break
+            left = rest
+        return applied, told, ""
 
     def _what_is_left(self, table: TablePlan) -> tuple[str, ...] | None:
         """Statements of a table that has changed since; None where these were not planned.
@@ -305,23 +331,19 @@ class _Hands:
         except BackendError:
             return None
 
-    def _execute(self, statements: Sequence[str]) -> tuple[int, str]:
-        """Run in order; how many ran, and why the next one did not."""
+    def _execute(self, statements: Sequence[str]) -> tuple[int, BackendError | None]:
+        """Run in order; how many ran, and what the next one was refused with."""
         for index, statement in enumerate(statements):
             try:
                 self.session.execute(statement)
             except BackendError as error:
-                return index, f"statement {index + 1} of {len(statements)}: {error}"
-        return len(statements), ""
+                return index, error
+        return len(statements), None
 
-    def _verdict(
-        self, table: TablePlan, done: TableStatus, error: str
-    ) -> tuple[TableStatus, str, tuple[str, ...]]:
-        """What was refused is no failure if somebody else has made the table as declared."""
-        now = self._look_again(table)
-        if now is not None and now.is_as_declared:
-            return done, "", (f"somebody else made the same change: {error}",)
-        return TableStatus.FAILED, error, ()
+
+def _is_stuck(rest: Sequence[str] | None, before: Sequence[str], failure: BackendError) -> bool:
+    """Whether nobody got on with a table, and another try would end as this one did."""
+    return rest is None or (tuple(rest) == tuple(before) and not failure.transient)
 
 
 def _is_part(some: Sequence[object], all_of_them: Sequence[object]) -> bool:

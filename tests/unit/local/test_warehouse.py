@@ -1,3 +1,4 @@
+import os
 from pathlib import Path
 
 import pytest
@@ -124,7 +125,7 @@ def test_a_log_without_a_file_is_no_table_and_its_place_can_be_cleared(
     warehouse.clear_vacant(table)
 
 
-@pytest.mark.parametrize("left", ["data.parquet", "_delta_log/.0.json.tmp", "_delta_log/x/y.json"])
+@pytest.mark.parametrize("left", ["data.parquet", "_delta_log/0.json", "_delta_log/x/y.json"])
 def test_a_log_beside_any_file_is_a_table_that_can_be_dropped(
     warehouse: Warehouse, left: str
 ) -> None:
@@ -162,3 +163,31 @@ def test_names_are_kept_in_lower_case() -> None:
 def test_the_own_folder_is_no_table(warehouse: Warehouse) -> None:
     with pytest.raises(ConfigError, match="_lakeflow"):
         checked_table("main", "silver", "_lakeflow")
+
+
+def test_drafts_of_a_create_that_was_killed_are_no_table_and_are_cleared(
+    warehouse: Warehouse,
+) -> None:
+    table = SILVER.table("half")
+    log = warehouse.table_path(table) / "_delta_log"
+    (log / "_staged_commits").mkdir(parents=True)
+    (log / ".00000000000000000000.json.4bc8df7e.tmp").write_text("x")
+    (log / "..00000000000000000000.json.4bc8df7e.tmp.crc").write_text("x")
+    assert not warehouse.is_delta(table)
+    warehouse.clear_vacant(table)
+    assert warehouse.table_path(table).exists()  # somebody may be about to commit them
+    for draft in log.glob(".*"):
+        os.utime(draft, (0, 0))
+    warehouse.clear_vacant(table)
+    assert not warehouse.table_path(table).exists()
+
+
+def test_a_commit_beside_drafts_survives(warehouse: Warehouse) -> None:
+    table = SILVER.table("whole")
+    log = warehouse.table_path(table) / "_delta_log"
+    log.mkdir(parents=True)
+    (log / ".00000000000000000001.json.4bc8df7e.tmp").write_text("x")
+    (log / "00000000000000000000.json").write_text("x")
+    assert warehouse.is_delta(table)
+    warehouse.clear_vacant(table)
+    assert (log / "00000000000000000000.json").exists()

@@ -97,7 +97,8 @@ def _table(name: str, *parents: str, comment: str = "") -> DeltaTable:
 
 
 def _engine(world: _World, **more: Any) -> SchemaEngine:
-    return SchemaEngine(world, world.start, clock=FixedClock(), **more)
+    parts = {"clock": FixedClock(), "sleep": lambda _: None, **more}
+    return SchemaEngine(world, world.start, **parts)
 
 
 def _statuses(report: Any) -> dict[str, str]:
@@ -383,6 +384,58 @@ def test_a_change_of_others_that_leaves_the_plan_as_it_was_does_not_stop_it() ->
     )
     report = _engine(world, max_parallel=1).sync(Registry([first, second]))
     assert _statuses(report) == {"a": "created", "b": "changed"}
+
+
+def test_a_statement_that_lost_a_race_is_tried_again() -> None:
+    table = _table("a", comment="x")
+    world = _World(table)
+    races = [2]
+
+    def race(_: str) -> None:
+        if races[0]:
+            races[0] -= 1
+            raise BackendError("somebody was first", code="DELTA_METADATA_CHANGED", transient=True)
+
+    world.before = race
+    report = _engine(world).sync(Registry([table]))
+    assert _statuses(report) == {"a": "created"}
+    assert report.outcomes[0].applied == 1
+    races[0] = 99
+    world.states.clear()
+    with pytest.raises(SyncFailedError) as caught:
+        _engine(world).sync(Registry([table]))
+    assert "somebody was first" in caught.value.report.failures[0].error
+
+
+def test_a_commit_of_somebody_else_that_is_on_its_way_is_waited_for() -> None:
+    table = _table("a")
+    world = _World(table)
+    world.failing = {"a"}
+
+    def sleep(_: float) -> None:
+        world.states["c.s.a"] = _as_declared(table)
+
+    report = _engine(world, sleep=sleep).sync(Registry([table]))
+    assert _statuses(report) == {"a": "created"}
+    assert "somebody else made the same change" in report.outcomes[0].notes[0]
+
+
+def test_what_another_sync_left_to_do_is_done() -> None:
+    columns = [Column("id", parse_type("int")), Column("n", parse_type("int"))]
+    table = DeltaTable("c", "s", "a", columns, comment="x")
+    world = _World(table)
+    live = _as_declared(DeltaTable("c", "s", "a", columns[:1]))
+    world.states["c.s.a"] = live
+
+    def first_half_by_others(_: str) -> None:
+        if world.states["c.s.a"] == live:
+            world.states["c.s.a"] = replace(live, columns=tuple(columns))
+            raise BackendError("the column is there already", code="FIELDS_ALREADY_EXISTS")
+
+    world.before = first_half_by_others
+    report = _engine(world).sync(Registry([table]))
+    assert _statuses(report) == {"a": "changed"}
+    assert report.outcomes[0].applied == 1
 
 
 def test_the_data_is_asked_once_a_table_before_anything_runs() -> None:

@@ -20,11 +20,13 @@ from typing import Any
 from lakeflow_meta.errors import ConfigError
 from lakeflow_meta.names import TableName
 from lakeflow_meta.paths import path_of_location
+from lakeflow_meta.ports import utc_now
 from lakeflow_meta.sql import ident
 
 LOG = "_delta_log"
 _NOTES = "_lakeflow"
 _SCHEMA_NOTE = "_schema"
+_DRAFT_SECONDS = 5.0
 
 Identity = tuple[int, ...]
 """Which table or which version of a note it is; another one has another identity."""
@@ -182,13 +184,17 @@ class Warehouse:
         self._remove(self.table_path(table))
 
     def clear_vacant(self, table: TableName) -> None:
-        """Remove a log without a file, where CREATE TABLE finds the place "not empty".
+        """Remove a log without a commit, where CREATE TABLE finds the place "not empty".
 
-        Only empty directories are removed, one by one, so a commit that comes meanwhile survives.
+        Only drafts and empty directories are removed, one by one, so a commit that comes meanwhile
+        survives. A draft is committed within milliseconds of being written: one that is some
+        seconds old was left by somebody who died, a younger one is left alone.
         """
         place = self.table_path(table)
         with contextlib.suppress(OSError):
-            if is_vacant(place):
+            if is_vacant(place) and not _holds_fresh_drafts(place / LOG):
+                for draft in (place / LOG).glob(".*"):
+                    draft.unlink(missing_ok=True)
                 for folder in (place / LOG / "_staged_commits", place / LOG, place):
                     _remove_empty(folder)
 
@@ -254,9 +260,10 @@ def holds_delta(folder: Path | str) -> bool:
 
 
 def is_vacant(folder: Path | str) -> bool:
-    """Whether nothing lies in a directory but a log without a file.
+    """Whether nothing lies in a directory but a log without a commit.
 
-    A CREATE TABLE that Delta refuses leaves such a log: there is no table, and one can be made.
+    A CREATE TABLE that Delta refuses leaves such a log, one that is killed leaves drafts in it
+    (``.….json.<uuid>.tmp`` and its checksum): there is no table, and one can be made.
     Raises OSError where there is no such directory.
     """
     with os.scandir(folder) as entries:
@@ -264,9 +271,21 @@ def is_vacant(folder: Path | str) -> bool:
 
 
 def _holds_files(folder: str) -> bool:
-    """Whether there are files at any depth; Delta makes ``_staged_commits`` with the log."""
+    """Whether there are more than drafts at any depth; Delta makes ``_staged_commits``, too."""
     with os.scandir(folder) as entries:
-        return any(not entry.is_dir() or _holds_files(entry.path) for entry in entries)
+        return any(
+            _holds_files(entry.path) if entry.is_dir() else not _is_draft(entry.name)
+            for entry in entries
+        )
+
+
+def _holds_fresh_drafts(log: Path) -> bool:
+    since = utc_now().timestamp() - _DRAFT_SECONDS
+    return any(draft.stat().st_mtime > since for draft in log.glob(".*"))
+
+
+def _is_draft(name: str) -> bool:
+    return name.startswith(".") and name.removesuffix(".crc").endswith(".tmp")
 
 
 def _remove_empty(folder: Path) -> None:
