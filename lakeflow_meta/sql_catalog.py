@@ -198,11 +198,3 @@ def show_create_table(table: TableName) -> str:
     https://docs.databricks.com/sql/language-manual/sql-ref-syntax-aux-show-create-table.html
     """
     return f"SHOW CREATE TABLE {qualified(table)}"
-
-
-def describe_schema(catalog: str, schema: str) -> str:
-    """Fails for a schema that is missing, and in another way for one that the user may not use.
-
-    https://docs.databricks.com/sql/language-manual/sql-ref-syntax-aux-describe-schema.html
-    """
-    return f"DESCRIBE SCHEMA {ident(catalog)}.{ident(schema)}"

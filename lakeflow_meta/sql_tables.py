@@ -292,7 +292,10 @@ def show_tables(catalog: str, schema: str) -> str:
 
 
 def describe_schema(catalog: str, schema: str) -> str:
-    """An error where there is no such schema."""
+    """Fails for a schema that is missing, and in another way for one that the user may not use.
+
+    https://docs.databricks.com/sql/language-manual/sql-ref-syntax-aux-describe-schema.html
+    """
     return f"DESCRIBE SCHEMA {ident(catalog)}.{ident(schema)}"
 
 

@@ -97,21 +97,29 @@ def tokens(text: str) -> Iterator[Token]:
         position = end
 
 
-def names_in_query(text: str) -> frozenset[tuple[str, str, str]]:
-    """Every ``a.b.c`` in a text: three-level names, and what looks like one."""
-    found = set()
-    parts: list[str] = []
+def dotted_names(text: str) -> Iterator[tuple[str, ...]]:
+    """Names as they stand, in parts and without quotes: ``("a", "b")`` for ``a.b``; words too."""
+    parts: tuple[str, ...] = ()
     dotted = False
-    for token in [*tokens(text), Token(Kind.SYMBOL, "", len(text))]:
-        is_name = token.kind in (Kind.WORD, Kind.QUOTED)
-        if is_name and (dotted or not parts):
-            parts.append(token.name)
-        elif token.text != "." or not parts:
-            if len(parts) >= 3:
-                found.add((parts[0], parts[1], parts[2]))
-            parts = [token.name] if is_name else []
-        dotted = token.text == "."
-    return frozenset(found)
+    for token in tokens(text):
+        if token.kind in (Kind.WORD, Kind.QUOTED):
+            if parts and not dotted:
+                yield parts
+                parts = ()
+            parts = (*parts, token.name)
+            dotted = False
+            continue
+        dotted = token.text == "." and bool(parts)
+        if parts and not dotted:
+            yield parts
+            parts = ()
+    if parts:
+        yield parts
+
+
+def names_in_query(text: str) -> frozenset[tuple[str, ...]]:
+    """Every ``a.b.c`` in a text: three-level names, and what looks like one."""
+    return frozenset(parts[:3] for parts in dotted_names(text) if len(parts) >= 3)
 
 
 def parameter_names(text: str) -> frozenset[str]:

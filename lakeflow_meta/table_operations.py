@@ -171,8 +171,11 @@ def undeclared_tables(app: App) -> list[str]:
 
     Raises BackendError.
     """
+    from lakeflow_meta.schema.recorded_tables import table_key
+
     tables, _ = registry_of(app, None)
-    own = tables.keys | {table.key for table in app.tables.all()}
+    own = {table_key(row["table_name"]) for row in _table_rows(app)}  # also those that are wrong
+    own |= {table.key for table in app.tables.all()}
     schemas = {(t.full_name.catalog.lower(), t.full_name.schema.lower()) for t in tables}
     found = []
     for catalog, schema in sorted(schemas):

@@ -47,10 +47,9 @@ from lakeflow_meta.schema.types import UnknownTypeError
 from lakeflow_meta.sql_catalog import (
     CatalogQueries,
     describe_as_json,
-    describe_schema,
     show_create_table,
 )
-from lakeflow_meta.sql_tables import show_tables
+from lakeflow_meta.sql_tables import describe_schema, show_tables
 
 logger = logging.getLogger(__name__)
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
-from lakeflow_meta.sql_tokens import Kind, Token, tokens
+from lakeflow_meta.sql_tokens import Kind, Token, dotted_names, tokens
 
 
 def expression_problem(expression: str) -> str:
@@ -74,24 +74,8 @@ def _with_plain_names(query: str) -> list[str]:
 def hangs_on(expression: str, path: Sequence[str]) -> bool:
     """Whether an expression speaks of a column or field, of what is in it, or of what it is in."""
     wanted = [part.lower() for part in path]
-    return any(_one_begins_the_other(names, wanted) for names in _dotted_names(expression))
+    return any(_one_begins_the_other(names, wanted) for names in dotted_names(expression.lower()))
 
 
 def _one_begins_the_other(one: Sequence[str], other: Sequence[str]) -> bool:
     return all(a == b for a, b in zip(one, other, strict=False))
-
-
-def _dotted_names(expression: str) -> Iterator[list[str]]:
-    """Names as they stand, in lower case: ``[["s", "x"], ["and"], …]``."""
-    names: list[str] = []
-    dotted = False
-    for token in tokens(expression):
-        if token.kind in (Kind.WORD, Kind.QUOTED) and (dotted or not names):
-            names.append(token.name.lower())
-            dotted = False
-            continue
-        dotted = token.text == "." and bool(names)
-        if not dotted:
-            yield from [names] if names else []
-            names = [token.name.lower()] if token.kind in (Kind.WORD, Kind.QUOTED) else []
-    yield from [names] if names else []

@@ -318,6 +318,8 @@ def test_tables_that_nobody_declared_are_shown_and_never_touched(lake: Lake) -> 
     lake.declare("s.missing.orders")
     lake.make("s.b.Orders".lower(), "id")
     lake.make("s.b.stray", "id")
+    lake.declare("s.b.wrong", "{")
+    lake.make("s.b.wrong", "id")
     lake.make("s.c.elsewhere", "id")
     out, _ = lake.run("tables", "show", "--undeclared", code=0)
     assert out == "s.b.stray\n"
