@@ -1,109 +1,94 @@
 """What a file source declares: where files lie, how to read them, where the rows go. Pure.
 
 A source is written in a control-table row as ``source_config`` and ``target_config``. Everything
-wrong is found at once. What this version does not do is refused by name, never ignored.
+wrong is found at once, and what does not go together is refused by name.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
-from difflib import get_close_matches
 from enum import StrEnum
-from pathlib import PurePath
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Self, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    AliasChoices,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    model_validator,
+)
 
 from lakeflow_meta.control.rows import Source
 from lakeflow_meta.errors import ConfigError, Problem, SpecError
 from lakeflow_meta.findings import Finding, path_text, validation_findings
+from lakeflow_meta.ingest.expectations import Expectation, OnViolation
+from lakeflow_meta.ingest.formats import FileFormat, check_option, format_of
 from lakeflow_meta.names import TableName
 
 TASK_TYPE = "ingest"
 """``task_type`` that asks for the ingestor whatever the source's type is."""
 
+SOURCE_TYPES = frozenset({"file", "files", "volume", *FileFormat})
+"""``source_type`` of sources whose files this package ingests."""
+
 _OTHER_TASKS = frozenset({"notebook_path", "sql_task", "sql_file_path", "sql_query", "query_id"})
 
-
-class FileFormat(StrEnum):
-    """What a file's bytes are."""
-
-    CSV = "csv"
-    JSON = "json"
-    JSONL = "jsonl"
-    PARQUET = "parquet"
-    AVRO = "avro"
-    ORC = "orc"
-    TEXT = "text"
-    XML = "xml"
-
-    @property
-    def spark_name(self) -> str:
-        """The name of Spark's reader. JSON is read line by line unless ``multiLine`` is set."""
-        return "json" if self is FileFormat.JSONL else self.value
-
-    @property
-    def textual(self) -> bool:
-        """Whether a file of no bytes is a file of no rows (else it is a broken file)."""
-        return self not in (FileFormat.PARQUET, FileFormat.AVRO, FileFormat.ORC)
-
-
-_SUFFIXES = {".txt": FileFormat.TEXT, ".ndjson": FileFormat.JSONL} | {
-    f".{known}": known for known in FileFormat
-}
-SOURCE_TYPES = frozenset({"file", "files", "volume", "delta", *FileFormat})
-"""``source_type`` of sources whose files this package ingests (``delta``: refused by name)."""
-
-_COMPRESSIONS = {".gz", ".bz2", ".zst", ".lz4", ".deflate", ".snappy"}
-
-_NOT_READ_YET = {
-    "schema_evolution": "files with other columns than the table fail",
-    "on_change": "new content of a known file is ingested as well",
-    "partition_columns": "folders named key=value bring no columns",
-    "transform": "write the target of another source from this table",
-    "archive": "files stay where they are",
-    "checkpoint": "the ledger remembers which files were ingested",
-}
-_NOT_WRITTEN_YET = {
-    "keys": "rows are only appended",
-    "merge_keys": "rows are only appended",
-    "partition_by": "declare the table with its partitions under tables:",
-    "cluster_by": "declare the table with its clustering under tables:",
-    "schema_evolution": "files with other columns than the table fail",
-}
-_FORMATS_NOT_READ_YET = {
-    "delta": "a Delta table is not a set of files; read it in a sql task",
-    "avro": "Spark's avro module is no part of the embedded session",
-}
-_REFUSED_OPTIONS = {
-    "path": "use path beside options",
-    "paths": "use path beside options",
-    "basepath": "folders named key=value bring no columns",
-    "pathglobfilter": "use glob beside options",
-    "recursivefilelookup": "use recursive beside options",
-    "modifiedafter": "the ledger remembers which files were ingested",
-    "modifiedbefore": "use min_age_seconds beside options",
-    "ignorecorruptfiles": "it loses rows of damaged files without an error",
-    "ignoremissingfiles": "it loses files without an error",
-    "enforceschema": "CSV columns are always taken by their header",
-}
-_READER_OPTIONS = """
-    sep delimiter encoding charset quote escape comment header inferSchema preferDate
-    ignoreLeadingWhiteSpace ignoreTrailingWhiteSpace nullValue nanValue positiveInf negativeInf
-    dateFormat timestampFormat timestampNTZFormat enableDateTimeParsingFallback maxColumns
-    maxCharsPerColumn mode columnNameOfCorruptRecord multiLine charToEscapeQuoteEscaping
-    samplingRatio emptyValue locale lineSep unescapedQuoteHandling compression timeZone
-    primitivesAsString prefersDecimal allowComments allowUnquotedFieldNames allowSingleQuotes
-    allowNumericLeadingZeros allowBackslashEscapingAnyCharacter allowUnquotedControlChars
-    dropFieldIfAllNull allowNonNumericNumbers rowTag attributePrefix valueTag excludeAttribute
-    ignoreSurroundingSpaces rowValidationXSDPath ignoreNamespace wildcardColName mergeSchema
-    datetimeRebaseMode int96RebaseMode avroSchema wholetext rescuedDataColumn readerCaseSensitive
-"""
-"""Reader options of Spark 4.1 (docs: Data Sources) and of Databricks' file readers."""
-
-_KNOWN_OPTIONS = {option.lower(): option for option in _READER_OPTIONS.split()}
-
 OptionValue = str | bool | int | float
+
+
+class SchemaEvolution(StrEnum):
+    """What becomes of columns that the table does not have, and of values that do not fit it."""
+
+    FAIL = "fail"
+    """The file fails."""
+    ADD_NEW_COLUMNS = "add_new_columns"
+    """The table gets the columns; a value that does not fit fails its file."""
+    RESCUE = "rescue"
+    """Both are kept as JSON in the column ``_rescued_data``."""
+
+
+class OnChange(StrEnum):
+    """What becomes of new content under the path of an ingested file."""
+
+    INGEST = "ingest"
+    SKIP = "skip"
+    FAIL = "fail"
+
+
+class AfterSuccess(StrEnum):
+    """What becomes of a file once the ledger says that its rows are in the table."""
+
+    KEEP = "keep"
+    ARCHIVE = "archive"
+    DELETE = "delete"
+
+
+class WriteMode(StrEnum):
+    """How the rows of a batch go into the table."""
+
+    APPEND = "append"
+    OVERWRITE = "overwrite"
+    """They replace what is there. All new files of a run are one batch; if one of them is bad,
+    nothing is replaced."""
+    MERGE = "merge"
+    """They replace rows of the same keys, and are added where there are none."""
+
+
+_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([kmgt]?)i?b?", re.IGNORECASE)
+_UNITS = {"": 1, "k": 2**10, "m": 2**20, "g": 2**30, "t": 2**40}
+
+
+def _bytes(value: Any) -> Any:
+    """``500MB`` and the like as a number of bytes; units are powers of 1024."""
+    if not isinstance(value, str):
+        return value
+    found = _SIZE.fullmatch(value.strip())
+    if found is None:
+        raise ValueError(f"{value!r} is no size; write a number of bytes, or e.g. 500MB or 2GB")
+    return int(float(found[1]) * _UNITS[found[2].lower()])
 
 
 class _Strict(BaseModel):
@@ -114,45 +99,64 @@ class SourceConfig(_Strict):
     """Where files lie and how to read them: ``source_config``."""
 
     path: Annotated[str, Field(min_length=1)]
-    """A file, a directory or a glob: relative to the project, absolute, or ``/Volumes/…``."""
+    """A file, a directory or a glob: relative to the project, absolute, ``/Volumes/…``, or a URI
+    of a file system that Spark knows."""
     format: Annotated[FileFormat | None, Field(strict=False)] = None
     """Taken from the name in ``path`` or ``glob`` when it is left out."""
     options: dict[str, OptionValue] = {}
     """Options of Spark's reader for the format."""
     ddl: Annotated[str | None, Field(alias="schema", min_length=1)] = None
     """Columns as SQL (``id INT, name STRING``); else the target's, else inferred."""
+    schema_evolution: Annotated[SchemaEvolution, Field(strict=False)] = SchemaEvolution.FAIL
+    partition_columns: tuple[Annotated[str, Field(min_length=1)], ...] | None = Field(
+        default=None, strict=False
+    )
+    """Columns whose values folders of the path name: ``year`` of ``…/year=2024/…``."""
     recursive: bool = False
     glob: str | None = None
     """Only files whose name matches, e.g. ``*.csv``."""
     min_age_seconds: Annotated[float, Field(ge=0, strict=False)] = 0.0
     """Files changed less long ago are left for a later run: they may still be written."""
-
-    @model_validator(mode="before")
-    @classmethod
-    def _built(cls, value: Any) -> Any:
-        _refuse_unbuilt(value, _NOT_READ_YET)
-        given = value.get("format") if isinstance(value, dict) else None
-        if isinstance(given, str) and given in _FORMATS_NOT_READ_YET:
-            raise ValueError(
-                f"format {given} is not built in this version: {_FORMATS_NOT_READ_YET[given]}"
-            )
-        return value
+    max_files: Annotated[int | None, Field(ge=1)] = None
+    """Files in one transaction, at most."""
+    max_bytes: Annotated[int | None, BeforeValidator(_bytes), Field(ge=1)] = None
+    """Bytes in one transaction, at most; a larger file is a transaction of its own."""
+    on_change: Annotated[OnChange, Field(strict=False)] = OnChange.INGEST
+    after_success: Annotated[AfterSuccess, Field(strict=False)] = AfterSuccess.KEEP
+    archive_path: Annotated[str | None, Field(min_length=1)] = None
+    """The folder that archived files go to, below it as they lay below ``path``."""
+    transform: Annotated[str | None, Field(pattern=r".+\.py:[A-Za-z_]\w*")] = None
+    """``file.py:function`` of the project: from a DataFrame of the file to one of its rows."""
+    row_wise: bool = False
+    """Whether ``transform`` looks at one row at a time, so that files may go through together."""
 
     @model_validator(mode="after")
-    def _whole(self) -> SourceConfig:
+    def _whole(self) -> Self:
         for name in self.options:
-            _check_option(name)
+            check_option(name)
         given = {name.lower(): value for name, value in self.options.items()}
         if self.file_format is FileFormat.JSONL and str(given.get("multiline")).lower() == "true":
             raise ValueError("format jsonl has one document a line; multiLine reads only the first")
         if self.file_format is FileFormat.XML and "rowtag" not in given:
             raise ValueError("format xml needs options: {rowTag: …}, the element of one row")
+        self._check_together()
         return self
+
+    def _check_together(self) -> None:
+        archives = self.after_success is AfterSuccess.ARCHIVE
+        if archives and self.archive_path is None:
+            raise ValueError("after_success: archive needs archive_path, the folder to move to")
+        if self.archive_path is not None and not archives:
+            raise ValueError("archive_path has no use without after_success: archive")
+        if self.row_wise and self.transform is None:
+            raise ValueError("row_wise has no use without transform")
+        if self.file_format is FileFormat.DELTA and self.after_success is not AfterSuccess.KEEP:
+            raise ValueError("a Delta table is not archived or deleted; leave after_success out")
 
     @property
     def file_format(self) -> FileFormat:
         """The format, or the one that the name tells. Raises ValueError."""
-        found = self.format or _format_of(self.glob or "") or _format_of(self.path)
+        found = self.format or format_of(self.glob or "") or format_of(self.path)
         if found is None:
             raise ValueError(f"format is missing; known: {', '.join(FileFormat)}")
         return found
@@ -165,24 +169,46 @@ class TargetConfig(_Strict):
     """``catalog.schema.table``, or the last part beside ``catalog`` and ``schema``."""
     catalog: str | None = None
     schema_name: Annotated[str | None, Field(alias="schema")] = None
-    write_mode: Literal["append"] = "append"
+    write_mode: Annotated[WriteMode, Field(strict=False)] = WriteMode.APPEND
+    keys: Annotated[
+        tuple[str, ...], Field(strict=False, validation_alias=AliasChoices("keys", "merge_keys"))
+    ] = ()
+    """Columns that tell rows apart in mode ``merge``."""
+    sequence_by: Annotated[str | None, Field(min_length=1)] = None
+    """Of rows with the same keys the one with the highest value wins, in the table too; left out,
+    the row of the newest file wins."""
     metadata_columns: bool | None = None
     """``_source_file``, ``_ingested_at``, ``_batch_id``: always, never, or (left out) in tables
     that the ingestor creates and in tables that declare them."""
-
-    @model_validator(mode="before")
-    @classmethod
-    def _built(cls, value: Any) -> Any:
-        _refuse_unbuilt(value, _NOT_WRITTEN_YET)
-        mode = value.get("write_mode", "append") if isinstance(value, dict) else "append"
-        if mode in ("overwrite", "merge"):
-            raise ValueError(f"write_mode {mode} is not built in this version; use append")
-        return value
+    partition_by: Annotated[tuple[str, ...], Field(strict=False)] = ()
+    cluster_by: Annotated[tuple[str, ...], Field(strict=False)] = ()
+    """Of a table that the ingestor creates; a table that is there stays as it is."""
+    expectations: Annotated[tuple[Expectation, ...], Field(strict=False)] = ()
+    quarantine_table: str | None = None
+    """``catalog.schema.table`` that takes rows which an expectation drops."""
 
     @model_validator(mode="after")
-    def _named(self) -> TargetConfig:
+    def _whole(self) -> Self:
         _ = self.name
+        _ = self.quarantine
+        merges = self.write_mode is WriteMode.MERGE
+        if merges and not self.keys:
+            raise ValueError("write_mode: merge needs keys, the columns that tell rows apart")
+        if not merges and (self.keys or self.sequence_by):
+            raise ValueError("keys and sequence_by belong to write_mode: merge")
+        if self.partition_by and self.cluster_by:
+            raise ValueError("a Delta table has partition_by or cluster_by, not both")
+        self._check_expectations()
         return self
+
+    def _check_expectations(self) -> None:
+        names = [expectation.name for expectation in self.expectations]
+        twice = sorted({name for name in names if names.count(name) > 1})
+        if twice:
+            raise ValueError(f"expectations named twice: {', '.join(twice)}")
+        drops = any(one.on_violation is OnViolation.DROP for one in self.expectations)
+        if self.quarantine_table is not None and not drops:
+            raise ValueError("quarantine_table has no use without an expectation that drops rows")
 
     @property
     def name(self) -> TableName:
@@ -194,10 +220,19 @@ class TargetConfig(_Strict):
                     "write table: catalog.schema.table, or all of catalog, schema and table"
                 )
             text = f"{_part(self.catalog)}.{_part(self.schema_name)}.{_part(text)}"
-        try:
-            return TableName.parse(text)
-        except ConfigError as error:
-            raise ValueError(str(error)) from error
+        return _table_name(text)
+
+    @property
+    def quarantine(self) -> TableName | None:
+        """The full name of the quarantine table. Raises ValueError."""
+        return None if self.quarantine_table is None else _table_name(self.quarantine_table)
+
+
+def _table_name(text: str) -> TableName:
+    try:
+        return TableName.parse(text)
+    except ConfigError as error:
+        raise ValueError(str(error)) from error
 
 
 class FileSource(_Strict):
@@ -231,7 +266,7 @@ class FileSource(_Strict):
         """
         name = f"{source.module_name}/{source.source_id}"
         kind = source.source_type.lower()
-        implied = {"format": kind} if kind in {*FileFormat, "delta"} else {}
+        implied = {"format": kind} if kind in {*FileFormat} else {}
         return cls.parse(name, {**implied, **source.source_config}, source.target_config)
 
     @property
@@ -275,32 +310,6 @@ def _findings(column: str, value: Mapping[str, Any], model: type[_Config]) -> It
     except ValidationError as error:
         for finding in validation_findings(error, model):
             yield finding.under(column)
-
-
-def _refuse_unbuilt(value: Any, unbuilt: Mapping[str, str]) -> None:
-    given = sorted(unbuilt.keys() & value.keys()) if isinstance(value, dict) else []
-    if given:
-        reasons = "; ".join(f"{key} ({unbuilt[key]})" for key in given)
-        raise ValueError(f"not built in this version: {reasons}")
-
-
-def _check_option(name: str) -> None:
-    """Spark ignores option names that it does not know, so a typo is found here."""
-    lower = name.lower()
-    if lower in _REFUSED_OPTIONS:
-        raise ValueError(f"options.{name} is refused: {_REFUSED_OPTIONS[lower]}")
-    if lower in _KNOWN_OPTIONS:
-        return
-    near = get_close_matches(lower, _KNOWN_OPTIONS, n=1, cutoff=0.8)
-    if near:
-        raise ValueError(f"unknown reader option {name!r}; did you mean {_KNOWN_OPTIONS[near[0]]}?")
-
-
-def _format_of(name: str) -> FileFormat | None:
-    suffixes = [suffix.lower() for suffix in PurePath(name).suffixes]
-    while suffixes and suffixes[-1] in _COMPRESSIONS:
-        suffixes.pop()
-    return _SUFFIXES.get(suffixes[-1]) if suffixes else None
 
 
 def _part(name: str) -> str:

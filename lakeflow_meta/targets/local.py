@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from lakeflow_meta.backends.local.jobs.workspace import LocalWorkspace
     from lakeflow_meta.backends.local.spark.session import EmbeddedSpark
     from lakeflow_meta.backends.local_files import LocalFiles
-    from lakeflow_meta.backends.spark_loader import SparkLoader
+    from lakeflow_meta.backends.spark_ingest.loader import SparkLoader
     from lakeflow_meta.control.tables import ControlTables
     from lakeflow_meta.names import TableName
     from lakeflow_meta.paths import PathMap
@@ -174,7 +174,7 @@ class LocalTarget:
 
     def batch_loader(self) -> SparkLoader:
         """Appends batches of files with the embedded Spark."""
-        from lakeflow_meta.backends.spark_loader import SparkLoader
+        from lakeflow_meta.backends.spark_ingest.loader import SparkLoader
 
         return SparkLoader(
             self.spark.task_session,

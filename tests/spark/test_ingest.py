@@ -15,7 +15,7 @@ from pyspark.sql import SparkSession
 from lakeflow_meta.backends.deltars import DeltaRsStore
 from lakeflow_meta.backends.local_files import LocalFiles
 from lakeflow_meta.backends.processes import may_be_alive, process_name
-from lakeflow_meta.backends.spark_loader import SparkLoader
+from lakeflow_meta.backends.spark_ingest.loader import SparkLoader
 from lakeflow_meta.control.tables import FILES, ControlTables
 from lakeflow_meta.errors import BackendError
 from lakeflow_meta.ingest.batch import (

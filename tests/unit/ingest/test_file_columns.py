@@ -12,9 +12,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lakeflow_meta.backends.file_columns import ColumnsUnreadableError, read_columns
+from lakeflow_meta.backends.spark_ingest.file_columns import ColumnsUnreadableError, read_columns
 from lakeflow_meta.ingest.batch import BatchId, BatchLimits, packed
-from lakeflow_meta.ingest.source import FileFormat
+from lakeflow_meta.ingest.formats import FileFormat
 
 HEADER = {"header": "true"}
 

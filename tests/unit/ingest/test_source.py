@@ -8,7 +8,8 @@ import pytest
 
 from lakeflow_meta.control.rows import Source
 from lakeflow_meta.errors import SpecError
-from lakeflow_meta.ingest.source import FileFormat, FileSource, is_file_source
+from lakeflow_meta.ingest.formats import FileFormat
+from lakeflow_meta.ingest.source import FileSource, is_file_source
 
 CONFIG = {"path": "data/in", "format": "csv"}
 TARGET = {"table": "main.raw.people"}
@@ -52,23 +53,33 @@ def test_every_problem_of_both_columns_is_told_at_once() -> None:
 
 
 @pytest.mark.parametrize(
-    ("config", "target", "named"),
+    ("config", "target", "told"),
     [
-        ({"schema_evolution": "rescue"}, {}, "schema_evolution"),
-        ({"on_change": "skip"}, {}, "on_change"),
-        ({"format": "delta"}, {}, "delta"),
-        ({"format": "avro"}, {}, "avro"),
-        ({}, {"write_mode": "merge"}, "write_mode merge"),
-        ({}, {"write_mode": "overwrite"}, "write_mode overwrite"),
-        ({}, {"merge_keys": ["id"]}, "merge_keys"),
+        ({"on_change": "sometimes"}, {}, "on_change"),
+        ({"after_success": "archive"}, {}, "archive_path"),
+        ({"archive_path": "old"}, {}, "after_success: archive"),
+        ({"row_wise": True}, {}, "transform"),
+        ({"transform": "clean"}, {}, "transform"),
+        ({"max_bytes": "many"}, {}, "is no size"),
+        ({"format": "delta", "after_success": "delete"}, {}, "a Delta table is not archived"),
+        ({}, {"write_mode": "merge"}, "needs keys"),
+        ({}, {"merge_keys": ["id"]}, "belong to write_mode: merge"),
+        ({}, {"partition_by": ["a"], "cluster_by": ["b"]}, "not both"),
+        ({}, {"quarantine_table": "main.raw.bad"}, "drops rows"),
+        ({}, {"expectations": [{"name": "a", "condition": "x > 0"}] * 2}, "named twice: a"),
     ],
 )
-def test_what_is_not_built_is_refused_by_name(
-    config: dict[str, Any], target: dict[str, Any], named: str
+def test_what_does_not_go_together_is_refused_by_name(
+    config: dict[str, Any], target: dict[str, Any], told: str
 ) -> None:
-    text = refused({**CONFIG, **config}, {**TARGET, **target})
-    assert named in text
-    assert "not built in this version" in text
+    assert told in refused({**CONFIG, **config}, {**TARGET, **target})
+
+
+def test_sizes_are_numbers_of_bytes_or_text_with_a_unit() -> None:
+    sizes = {"500": 500, "2 KB": 2048, "1.5GB": 1536 * 2**20, "1g": 2**30}
+    for text, expected in sizes.items():
+        parsed = FileSource.parse("m/s", {**CONFIG, "max_bytes": text}, TARGET)
+        assert parsed.source_config.max_bytes == expected
 
 
 @pytest.mark.parametrize("option", ["ignoreCorruptFiles", "pathGlobFilter", "BASEPATH"])

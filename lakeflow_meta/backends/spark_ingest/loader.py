@@ -10,22 +10,17 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
-from lakeflow_meta.backends.delta_commits import BatchCommit, DeltaCommits, Locate
-from lakeflow_meta.backends.spark import translate
-from lakeflow_meta.backends.spark_faults import read_fault
-from lakeflow_meta.backends.spark_frames import (
-    ColumnsError,
-    FileFrames,
-    TableShape,
-    conformed,
-    known_path,
-    paths_by_uri,
-)
+from lakeflow_meta.backends.spark_ingest.blame import Blame, as_ours
+from lakeflow_meta.backends.spark_ingest.columns import TableShape, conformed
+from lakeflow_meta.backends.spark_ingest.commits import BatchCommit, DeltaCommits, Locate
+from lakeflow_meta.backends.spark_ingest.counting import Counting
+from lakeflow_meta.backends.spark_ingest.faults import read_fault
+from lakeflow_meta.backends.spark_ingest.frames import FileFrames
+from lakeflow_meta.backends.spark_ingest.source_paths import known_path
 from lakeflow_meta.errors import BackendError, LakeflowMetaError
 from lakeflow_meta.ingest.batch import (
     BATCH_ID,
@@ -54,15 +49,6 @@ _BYTES_PER_PARTITION = 128 * 2**20
 _TRIES = 3
 _MOST_COUNTED = 1_000_000
 """The most items that ``approx_top_k`` keeps; below it its counts are exact."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Verdict:
-    """What an error says of the files: which ones, or only that their data is the trouble."""
-
-    named: dict[str, str]
-    about_data: bool
-    reason: str
 
 
 class SparkLoader:
@@ -145,9 +131,9 @@ class SparkLoader:
         except Exception as error:
             if not isinstance(error, LakeflowMetaError) and read_fault(error).same_transaction:
                 return None
-            if (reasons := self._blamed(batch, error)) is not None:
+            if (reasons := self._blame(batch).of(batch, error)) is not None:
                 raise BadFilesError(reasons) from error
-            raise _ours(error) from error
+            raise as_ours(error) from error
 
     def _committed_by_another(self, batch: Batch) -> BatchCounts:
         found = self.recount(batch)
@@ -166,7 +152,7 @@ class SparkLoader:
             shape = self._create(batch, frame)
             frame = conformed(frame, shape)
         attempt = uuid4().hex
-        counting = _Counting(batch, self._paths)
+        counting = Counting(batch, self._paths)
         written = self._with_metadata(counting.attach(frame), batch, shape)
         writer = self._packed(written, batch).write.format("delta").mode("append")
         writer = writer.option("txnAppId", batch.id.app_id).option("txnVersion", batch.id.version)
@@ -207,57 +193,14 @@ class SparkLoader:
         tasks = self._parallelism or self._session.sparkContext.defaultParallelism
         return frame.coalesce(max(tasks, -(-batch.size_bytes // _BYTES_PER_PARTITION)))
 
-    # --- who is to blame
-
     def probe(self, batch: Batch) -> Mapping[str, str]:
-        """Why each bad file of the batch cannot be loaded: found by halving."""
+        """Why each bad file of the batch cannot be loaded."""
         _, full = _split(batch)
+        return self._blame(batch).bad_files(batch.only(full)) if full else {}
+
+    def _blame(self, batch: Batch) -> Blame:
         shape = self._shape(batch.source.target)
-        return self._bad_files(batch.only(full), shape) if full else {}
-
-    def _blamed(self, batch: Batch, error: Exception) -> Mapping[str, str] | None:
-        """The files that an error is about; None when no file is to blame."""
-        verdict = self._verdict(batch, error)
-        if verdict.named or not verdict.about_data:
-            return verdict.named or None
-        if len(batch.files) == 1:
-            return {batch.paths[0]: verdict.reason}
-        return self.probe(batch) or None
-
-    def _verdict(self, batch: Batch, error: Exception) -> _Verdict:
-        match error:
-            case BadFilesError():
-                return _Verdict(error.reasons, True, str(error))
-            case ColumnsError():
-                return _Verdict({}, True, str(error))
-            case LakeflowMetaError():
-                return _Verdict({}, False, str(error))
-        fault = read_fault(error)
-        physical = {self._paths.physical(path): path for path in batch.paths}
-        named = {physical[path]: fault.reason for path in fault.paths if path in physical}
-        return _Verdict(named, fault.about_data, fault.reason)
-
-    def _bad_files(self, batch: Batch, shape: TableShape | None) -> dict[str, str]:
-        """Read a batch through; if that fails, its halves."""
-        try:
-            self._frames.read(batch, shape).write.format("noop").mode("append").save()
-        except Exception as error:
-            verdict = self._verdict(batch, error)
-            if not verdict.about_data:
-                raise _ours(error) from error
-            known = dict(verdict.named)
-            if not known and len(batch.files) == 1:
-                known = {batch.paths[0]: verdict.reason}
-            return known | self._bad_halves(batch.without(known), shape)
-        return {}
-
-    def _bad_halves(self, batch: Batch, shape: TableShape | None) -> dict[str, str]:
-        middle = len(batch.files) // 2
-        bad: dict[str, str] = {}
-        for half in (batch.files[:middle], batch.files[middle:]):
-            if half:
-                bad |= self._bad_files(batch.only(half), shape)
-        return bad
+        return Blame(lambda part: self._frames.read(part, shape), self._paths)
 
     def _refuse_names(self, batch: Batch) -> None:
         """Hadoop cannot open a local file with a colon in its name."""
@@ -265,49 +208,6 @@ class SparkLoader:
         if bad:
             reason = "Spark cannot open a file with ':' in its name; rename it"
             raise BadFilesError(dict.fromkeys(bad, reason))
-
-
-class _Counting:
-    """Counts rows by file in the pass that writes them: exact, and without a second read.
-
-    One file needs no more than a count. Of several, `approx_top_k` counts each exactly as long as
-    it may keep more items than there are files; that it did is checked by the sum.
-    """
-
-    def __init__(self, batch: Batch, paths: PathMap) -> None:
-        from pyspark.sql import Observation
-
-        self._batch = batch
-        self._paths = paths
-        self._observation: Observation = Observation(uuid4().hex)
-
-    def attach(self, frame: DataFrame) -> DataFrame:
-        """The frame, counted."""
-        from pyspark.sql import functions as F  # noqa: N812 - Spark's own usage
-
-        metrics = [F.count(F.lit(1)).alias("rows")]
-        files = len(self._batch.files)
-        if files > 1:
-            kept = F.lit(min(_MOST_COUNTED, max(1000, 2 * files)))
-            metrics.append(F.call_function("approx_top_k", SOURCE_FILE, kept, kept).alias("files"))
-        return frame.observe(self._observation, *metrics)
-
-    def counts(self, commit: BatchCommit) -> BatchCounts:
-        """Rows by file. Only after a commit: metrics of a write that was skipped never come."""
-        metrics = self._observation.get
-        total = metrics["rows"]
-        paths = self._batch.paths
-        if len(paths) == 1:
-            counted = {paths[0]: total}
-        else:
-            by_uri = {item["item"]: item["count"] for item in metrics["files"] or ()}
-            names = paths_by_uri(by_uri, self._batch, self._paths)
-            counted = {path: by_uri[uri] for uri, path in names.items()}
-        rows = {path: counted.get(path, 0) for path in paths}
-        if sum(rows.values()) != total or commit.rows not in (None, total):
-            logger.warning("rows of batch %s could not be counted by file", commit.batch_id)
-            return BatchCounts(dict.fromkeys(paths))
-        return BatchCounts(rows)
 
 
 def _split(batch: Batch) -> tuple[list[str], list[FoundFile]]:
@@ -339,13 +239,9 @@ def _nullable(schema: StructType) -> StructType:
     return StructType([StructField(f.name, f.dataType, nullable=True) for f in schema.fields])
 
 
-def _ours(error: Exception) -> LakeflowMetaError:
-    return error if isinstance(error, LakeflowMetaError) else translate(error)
-
-
 @contextmanager
 def _translated() -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        raise _ours(error) from error
+        raise as_ours(error) from error

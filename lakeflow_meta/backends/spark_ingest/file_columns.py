@@ -19,7 +19,7 @@ from typing import IO, Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from lakeflow_meta.ingest.source import FileFormat
+from lakeflow_meta.ingest.formats import FileFormat
 
 FileColumns = tuple[tuple[str, str], ...]
 """Names, and types where the file tells them."""

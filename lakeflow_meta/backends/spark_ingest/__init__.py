@@ -1,0 +1,1 @@
+"""Files into Delta tables through Spark: one batch, one transaction."""

@@ -1,0 +1,90 @@
+"""Which files of a batch are to blame for an error of Spark's.
+
+Most errors name their file. For the others (a value that does not fit, a forbidden NULL) the batch
+is read without writing, then its halves, until each bad file stands alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from lakeflow_meta.backends.spark import translate
+from lakeflow_meta.backends.spark_ingest.columns import ColumnsError
+from lakeflow_meta.backends.spark_ingest.faults import read_fault
+from lakeflow_meta.errors import LakeflowMetaError
+from lakeflow_meta.ingest.batch import BadFilesError, Batch
+from lakeflow_meta.paths import PathMap
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame
+
+Prepare = Callable[[Batch], "DataFrame"]
+"""The rows of a batch as they would be written."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Verdict:
+    """What an error says of the files: which ones, or only that their data is the trouble."""
+
+    named: dict[str, str]
+    about_data: bool
+    reason: str
+
+
+class Blame:
+    """Finds the files that cannot be loaded."""
+
+    def __init__(self, prepare: Prepare, paths: PathMap) -> None:
+        self._prepare = prepare
+        self._paths = paths
+
+    def of(self, batch: Batch, error: Exception) -> Mapping[str, str] | None:
+        """The files that an error is about, with reasons; None when no file is to blame."""
+        verdict = self._verdict(batch, error)
+        if verdict.named or not verdict.about_data:
+            return verdict.named or None
+        if len(batch.files) == 1:
+            return {batch.paths[0]: verdict.reason}
+        return self.bad_files(batch) or None
+
+    def bad_files(self, batch: Batch) -> dict[str, str]:
+        """Read a batch through; if that fails, its halves. Raises BackendError."""
+        try:
+            self._prepare(batch).write.format("noop").mode("append").save()
+        except Exception as error:
+            verdict = self._verdict(batch, error)
+            if not verdict.about_data:
+                raise as_ours(error) from error
+            known = dict(verdict.named)
+            if not known and len(batch.files) == 1:
+                known = {batch.paths[0]: verdict.reason}
+            return known | self._bad_halves(batch.without(known))
+        return {}
+
+    def _bad_halves(self, batch: Batch) -> dict[str, str]:
+        middle = len(batch.files) // 2
+        bad: dict[str, str] = {}
+        for half in (batch.files[:middle], batch.files[middle:]):
+            if half:
+                bad |= self.bad_files(batch.only(half))
+        return bad
+
+    def _verdict(self, batch: Batch, error: Exception) -> _Verdict:
+        match error:
+            case BadFilesError():
+                return _Verdict(error.reasons, True, str(error))
+            case ColumnsError():
+                return _Verdict({}, True, str(error))
+            case LakeflowMetaError():
+                return _Verdict({}, False, str(error))
+        fault = read_fault(error)
+        physical = {self._paths.physical(path): path for path in batch.paths}
+        named = {physical[path]: fault.reason for path in fault.paths if path in physical}
+        return _Verdict(named, fault.about_data, fault.reason)
+
+
+def as_ours(error: Exception) -> LakeflowMetaError:
+    """The error of this package that says what Spark said."""
+    return error if isinstance(error, LakeflowMetaError) else translate(error)
