@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from lakeflow_meta.errors import SpecError as SpecError
     from lakeflow_meta.errors import SyncFailedError as SyncFailedError
     from lakeflow_meta.errors import UnsafeChangeError as UnsafeChangeError
+    from lakeflow_meta.ingest_api import IdempotentIngestor as IdempotentIngestor
+    from lakeflow_meta.run_once import DDLUtilsInterface as DDLUtilsInterface
+    from lakeflow_meta.run_once import ddl_utils as ddl_utils
     from lakeflow_meta.schema.registry import NamePolicy as NamePolicy
     from lakeflow_meta.schema.registry import Registry as Registry
     from lakeflow_meta.schema.table import Column as Column
@@ -51,10 +54,14 @@ if TYPE_CHECKING:
     from lakeflow_meta.schema.types import Varchar as Varchar
     from lakeflow_meta.schema.types import Variant as Variant
     from lakeflow_meta.schema.types import Void as Void
+    from lakeflow_meta.scripts.run_once import ScriptFailedError as ScriptFailedError
+    from lakeflow_meta.scripts.work import WorkFunctionError as WorkFunctionError
+    from lakeflow_meta.warehouse_operations import warehouse_utils as warehouse_utils
 
 __version__ = "0.1.0"
 
 _HOMES = {
+    "IdempotentIngestor": "lakeflow_meta.ingest_api",
     **dict.fromkeys(
         ("JobOrchestrator", "MetadataManager", "MetadataMonitor", "build_databricks_engine"),
         "lakeflow_meta.api",
@@ -63,6 +70,10 @@ _HOMES = {
         ("Column", "DeltaTable", "DroppedTable", "ForeignKey", "Identity", "Policy", "View"),
         "lakeflow_meta.schema.table",
     ),
+    **dict.fromkeys(("DDLUtilsInterface", "ddl_utils"), "lakeflow_meta.run_once"),
+    "ScriptFailedError": "lakeflow_meta.scripts.run_once",
+    "WorkFunctionError": "lakeflow_meta.scripts.work",
+    "warehouse_utils": "lakeflow_meta.warehouse_operations",
     **dict.fromkeys(("NamePolicy", "Registry"), "lakeflow_meta.schema.registry"),
     **dict.fromkeys(
         (

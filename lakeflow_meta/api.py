@@ -107,7 +107,7 @@ class MetadataManager:
     """
 
     def __init__(self, control_table: str, **parts: Unpack[Parts]) -> None:
-        self.app = _app(control_table, parts)
+        self.app = app_of(control_table, parts)
 
     @property
     def control_table(self) -> str:
@@ -324,7 +324,7 @@ class MetadataMonitor:
     ) -> None:
         self.check_interval = check_interval_seconds
         self._monitor = monitor_operations.monitor_of(
-            _app(control_table, parts),
+            app_of(control_table, parts),
             volume_path,
             interval_seconds=check_interval_seconds,
             apply=auto_update_jobs,
@@ -347,8 +347,8 @@ class MetadataMonitor:
         return self._monitor.run_continuous(max_iterations, on_result=on_result)
 
 
-def _app(control_table: str, parts: Parts) -> App:
-    """The parts for one control table. Raises ConfigError."""
+def app_of(control_table: str | None, parts: Parts) -> App:
+    """The parts for one control table; None is the configured one. Raises ConfigError."""
     overrides = {
         "control_table": control_table,
         "target": parts.get("target"),

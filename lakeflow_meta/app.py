@@ -15,8 +15,11 @@ from typing import TYPE_CHECKING, Any, TextIO
 from lakeflow_meta.errors import ConfigError
 from lakeflow_meta.load_settings import load_settings
 from lakeflow_meta.ports import (
+    BatchLoader,
     Clock,
     ControlStore,
+    FileLister,
+    InteractiveWarehouse,
     JobsApi,
     QueriesApi,
     SqlSession,
@@ -36,6 +39,7 @@ if TYPE_CHECKING:
     from lakeflow_meta.control.declared import Declared
     from lakeflow_meta.control.manager import MetadataManager
     from lakeflow_meta.control.tables import ControlTables
+    from lakeflow_meta.extract.extractor import Extractor
     from lakeflow_meta.ingest.ingestor import Ingestor
     from lakeflow_meta.jobs.deployer import Deployer
     from lakeflow_meta.jobs.deployment import Deployment
@@ -325,34 +329,57 @@ class App:
     @cached_property
     def script_runner(self) -> ScriptRunner:
         """Runs DDL scripts, each once."""
-        from lakeflow_meta.backends.processes import may_be_alive, process_name
-        from lakeflow_meta.scripts.runner import ScriptRunner
+        from lakeflow_meta.script_operations import make_script_runner
 
-        return ScriptRunner(
-            self.store,
-            self.tables,
-            self.sql_session,
-            clock=self.clock,
-            progress=self.progress,
-            actor=self.actor,
-            owner=process_name(),
-            is_alive=may_be_alive,
-            stagger_seconds=self.settings.ddl_stagger_seconds,
-        )
+        has_spark = self._spark is not None or self.target.runs_here or in_runtime(os.environ)
+        return make_script_runner(self, has_spark=has_spark)
 
     @cached_property
     def ingestor(self) -> Ingestor:
         """Ingests file sources, each file once."""
-        from lakeflow_meta.backends.processes import may_be_alive, process_name
-        from lakeflow_meta.ingest.ingestor import Ingestor
+        from lakeflow_meta.ingest_operations import make_ingestor
 
-        return Ingestor(
-            self.store,
-            self.tables,
-            self.target.batch_loader,
-            self.target.files,
-            owner=process_name(),
-            is_alive=may_be_alive,
-            clock=self.clock,
-            progress=self.progress,
-        )
+        return make_ingestor(self)
+
+    @property
+    def files(self) -> FileLister:
+        """Files to ingest; what lies elsewhere by the given Spark session where there is one."""
+        if self._spark is None or not self.target.runs_here:
+            return self.target.files
+        from lakeflow_meta.backends.any_files import AnyFiles
+        from lakeflow_meta.backends.local_files import LocalFiles
+        from lakeflow_meta.backends.spark_files import SparkFiles
+
+        spark = self._spark
+        return AnyFiles(LocalFiles(self.local.paths), SparkFiles(lambda: spark))
+
+    def batch_loader(self) -> BatchLoader:
+        """Puts batches of files into tables; with the given Spark session where there is one."""
+        if self._spark is None or not self.target.runs_here:
+            return self.target.batch_loader()
+        from lakeflow_meta.backends.spark_ingest.loader import SparkLoader
+
+        paths, spark = self.local.paths, self._spark
+        return SparkLoader(lambda: spark, paths, locate=lambda _table: None)
+
+    @cached_property
+    def extractor(self) -> Extractor:
+        """Writes extracts to files."""
+        from lakeflow_meta.extract_operations import make_extractor
+
+        return make_extractor(self)
+
+    @cached_property
+    def warehouse(self) -> InteractiveWarehouse:
+        """The SQL database of the target."""
+        return self.target.open_warehouse()
+
+    @property
+    def sql_templates(self) -> Path | None:
+        """The project's own SQL templates."""
+        folder = self.settings.sql_templates
+        return None if folder is None else self.project_root / folder
+
+    def spark_session(self) -> SparkSession:
+        """The Spark session of the data plane; starts it where it is not running."""
+        return self.target.spark_session() if self._spark is None else self._spark

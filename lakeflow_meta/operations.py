@@ -2,29 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lakeflow_meta.control.tables import EXECUTIONS, FILES, TableLayout
+from lakeflow_meta.control.tables import EXECUTIONS, TableLayout
 from lakeflow_meta.errors import (
     ConfigError,
-    LakeflowMetaError,
     NotFoundError,
-    RunFailedError,
     SpecError,
 )
-from lakeflow_meta.findings import did_you_mean
 
 if TYPE_CHECKING:
     from lakeflow_meta.app import App
     from lakeflow_meta.backends.local.spark.runtime import Check
     from lakeflow_meta.control.history import HistoryEntry
     from lakeflow_meta.control.rows import Row
-    from lakeflow_meta.ingest.batch import IngestResult
-    from lakeflow_meta.ingest.source import FileSource
 
 
 # --------------------------------------------------------------------------- export
@@ -66,6 +60,12 @@ def write_text(path: Path, text: str) -> None:
         raise ConfigError(f"cannot write {path}: {error.strerror}") from error
 
 
+def titled(failures: Sequence[str]) -> str:
+    """One line for one failure, else a count and the first."""
+    first = failures[0].splitlines()[0]
+    return first if len(failures) == 1 else f"{len(failures)} failures, first: {first}"
+
+
 # --------------------------------------------------------------------------- history
 
 
@@ -95,122 +95,6 @@ def restore(
     return verb.restore(modules or None, to=to, dry_run=dry_run).to_dict()
 
 
-# --------------------------------------------------------------------------- ingest
-
-
-@dataclass(frozen=True, slots=True)
-class IngestReport:
-    """What came of several sources; ``errors`` are of sources that could not be read at all."""
-
-    results: Mapping[str, IngestResult]
-    errors: Mapping[str, str]
-
-    @property
-    def has_failures(self) -> bool:
-        """Whether a file or a whole source failed."""
-        return bool(self.errors) or any(r.failed for r in self.results.values())
-
-    def raise_failures(self) -> None:
-        """Raise RunFailedError, which carries this report, when anything failed."""
-        failures = [
-            *(
-                f"{name}: {f.path}: {f.reason}"
-                for name, r in self.results.items()
-                for f in r.failures
-            ),
-            *(f"{name}: {error}" for name, error in self.errors.items()),
-        ]
-        if failures:
-            raise RunFailedError(titled(failures), self)
-
-    def to_dict(self) -> dict[str, Any]:
-        """The JSON result of ``ingest``."""
-        results = self.results.values()
-        return {
-            "processed": sum(r.processed for r in results),
-            "skipped": sum(r.skipped for r in results),
-            "failed": sum(r.failed for r in results) + len(self.errors),
-            "sources": {
-                **{name: _source_dict(result) for name, result in self.results.items()},
-                **{name: {"error": error} for name, error in self.errors.items()},
-            },
-        }
-
-    def lines(self) -> Iterator[str]:
-        """For people: one line a source, and below it what failed and why."""
-        for name, r in self.results.items():
-            waiting = f", waiting {r.waiting}" if r.waiting else ""
-            yield (
-                f"{name} → {r.target}: processed {r.processed}, skipped {r.skipped},"
-                f" failed {r.failed}{waiting} ({r.rows:,} rows)"
-            )
-            yield from (f"  ✗ {f.path}: {f.reason}" for f in r.failures)
-        yield from (f"✗ {name}: {error}" for name, error in self.errors.items())
-
-
-def titled(failures: Sequence[str]) -> str:
-    """One line for one failure, else a count and the first."""
-    first = failures[0].splitlines()[0]
-    return first if len(failures) == 1 else f"{len(failures)} failures, first: {first}"
-
-
-def _source_dict(result: IngestResult) -> dict[str, Any]:
-    return {
-        "target": result.target,
-        "processed": result.processed,
-        "skipped": result.skipped,
-        "failed": result.failed,
-        "waiting": result.waiting,
-        "rows": result.rows,
-        "failures": [{"path": f.path, "reason": f.reason} for f in result.failures],
-    }
-
-
-def ingest(app: App, names: Sequence[str] | None, module: str | None) -> IngestReport:
-    """Ingest file sources one after another; one that fails does not stop the others."""
-    results: dict[str, IngestResult] = {}
-    errors: dict[str, str] = {}
-    for source in _file_sources(app, names, module):
-        try:
-            results[source.name] = app.ingestor.ingest(source)
-        except LakeflowMetaError as error:
-            errors[source.name] = str(error)
-    return IngestReport(results, errors)
-
-
-def _file_sources(app: App, names: Sequence[str] | None, module: str | None) -> list[FileSource]:
-    from lakeflow_meta.ingest.source import FileSource, is_file_source
-
-    recorded = app.manager.recorded()
-    bad = [row.problem for row in recorded.bad_rows if module in (None, row.module_name)]
-    if bad:
-        raise SpecError(bad)
-    found = {
-        f"{source.module_name}/{source.source_id}": source
-        for one in recorded.modules.values()
-        if one.is_active and module in (None, one.module_name)
-        for source in one.sources
-        if is_file_source(source)
-    }
-    chosen = list(found) if names is None else [_one_of(name, found) for name in names]
-    return [FileSource.of(found[name]) for name in chosen]
-
-
-def _one_of(name: str, found: Mapping[str, Any]) -> str:
-    matches = [full for full in found if name in (full, full.split("/", 1)[1])]
-    if not matches:
-        raise ConfigError(f"no file source {name!r} is recorded; {did_you_mean(name, found)}")
-    if len(matches) > 1:
-        raise ConfigError(f"source {name!r} is in several modules: {', '.join(matches)}")
-    return matches[0]
-
-
-def ingest_log(app: App) -> list[Row]:
-    """The ledger, by target and path."""
-    rows = rows_of(app, FILES)
-    return sorted(rows, key=lambda row: (row["target_table"], row["file_path"]))
-
-
 # --------------------------------------------------------------------------- scripts
 
 
@@ -226,8 +110,9 @@ def ddl_log(app: App, targets: Sequence[str] | None) -> list[Row]:
 def doctor(app: App, *, fix: bool) -> list[Check]:
     """What the machine needs. With ``fix`` the jars and the class archive are made if missing."""
     from lakeflow_meta.backends.local.doctor import check_machine
+    from lakeflow_meta.warehouse_operations import check_warehouse
 
-    return check_machine(app.home, app.local.spark, fix=fix)
+    return [*check_machine(app.home, app.local.spark, fix=fix), check_warehouse(app)]
 
 
 def rows_of(app: App, layout: TableLayout, columns: Sequence[str] | None = None) -> list[Row]:

@@ -34,6 +34,8 @@ class PathMap:
 
     project_root: Path
     volumes: Path | None = None
+    volumes_mounted: bool = True
+    """Whether this process can open files of volumes; else only Spark can."""
 
     @classmethod
     def of_home(cls, home: Path, project_root: Path) -> PathMap:
@@ -59,6 +61,10 @@ class PathMap:
             return f"{self.volumes}{known[len(VOLUMES) :]}"
         return known
 
+    def is_here(self, known: str) -> bool:
+        """Whether this process can open a file; else it is asked for through Spark."""
+        return not is_uri(known) and (self.volumes_mounted or not is_in_volumes(known))
+
     def local(self, written: str) -> Path:
         """Where a path is on this machine. Raises ConfigError as `known_as` does."""
         return Path(self.physical(self.known_as(written)))
@@ -75,6 +81,38 @@ class PathMap:
 def is_in_volumes(known: str) -> bool:
     """Whether a name that `PathMap.known_as` gave is of a volume."""
     return known.startswith(VOLUMES + "/")
+
+
+_URI = re.compile(r"(?P<scheme>[a-zA-Z][\w+.-]+):(?://(?P<host>[^/]*))?/", re.DOTALL)
+
+
+def is_uri(written: str) -> bool:
+    """Whether a path is of storage that only Spark reaches: it has a scheme, and another than
+    that of this machine and of volumes."""
+    found = _URI.match(written)
+    return found is not None and not _is_plain(written)
+
+
+def _is_plain(written: str) -> bool:
+    return written.startswith(("file:/", f"dbfs:{VOLUMES}/"))
+
+
+def known_uri(written: str) -> str:
+    """The one name of a file that Spark reaches: scheme, host, and a path without ``..``.
+
+    Hadoop escapes nothing in a path, and so nothing is unescaped here. What is of this machine or
+    of a volume is known without its scheme. Raises ConfigError: it is no absolute path.
+    """
+    if _is_plain(written):
+        written = written.partition(":")[2]
+    found = _URI.match(written)
+    path = posixpath.normpath("/" + written[found.end() if found else 0 :].lstrip("/"))
+    if found is None:
+        if not written.startswith("/"):
+            raise ConfigError(f"{written} is no absolute path or URI")
+        return path
+    host = f"//{found['host']}" if found["host"] is not None else ""
+    return f"{found['scheme'].lower()}:{host}{path}"
 
 
 def place_of(location: str) -> str:

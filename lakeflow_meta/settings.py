@@ -79,6 +79,24 @@ class DeploySettings(BaseModel):
             raise ConfigError("\n".join(lines)) from error
 
 
+class PostgresSettings(BaseModel):
+    """The warehouse of a local target: a PostgreSQL server; the embedded one where none is named.
+
+    The password is not among them: it comes from ``POSTGRES_PASSWORD`` alone.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    host: str | None = None
+    """Name, address, or the folder of a socket."""
+    port: Annotated[int, Field(ge=1, le=65535)] | None = None
+    user: str | None = None
+    database: str = "local"
+    pool_size: Annotated[int, Field(ge=1, le=100)] = 8
+    """Connections at once; more threads wait for one."""
+    pool_wait_seconds: Annotated[float, Field(gt=0)] = 30.0
+
+
 class NamingSettings(BaseModel):
     """How declared tables may be named; see `schema.registry.NamePolicy`."""
 
@@ -115,9 +133,14 @@ class Settings(BaseModel):
     writes_per_second: Annotated[float, Field(gt=0)] = 20.0
     max_parallel_tasks: Annotated[int, Field(ge=1, le=64)] = 4
     ddl_stagger_seconds: Annotated[float, Field(ge=0)] = 0.2
+    warehouse_targets: tuple[str, ...] = ()
+    """Targets of DDL scripts that run on the warehouse, in its SQL."""
     history_days: Annotated[int, Field(ge=1)] = 30
     actor: str = ""
     naming: NamingSettings = NamingSettings()
+    postgres: PostgresSettings = PostgresSettings()
+    sql_templates: Path | None = None
+    """Folder of SQL templates of one's own."""
     deploy: DeploySettings = DeploySettings()
 
     def portable(self) -> dict[str, Any]:
@@ -134,6 +157,8 @@ _OF_THIS_MACHINE = {
     "profile",
     "actor",
     "deploy",
+    "postgres",
+    "sql_templates",
 }
 """Settings that a deployed job gets otherwise: by an option, or from the compute it runs on."""
 
@@ -155,14 +180,24 @@ class Resolved:
 
 
 def environment_layer(environment: Mapping[str, str]) -> Layer:
-    """Settings named by ``LAKEFLOW_META_*`` variables; others of that prefix are not settings."""
-    values = {
+    """Settings named by ``LAKEFLOW_META_*`` variables; others of that prefix are not settings.
+
+    ``POSTGRES_HOST``, ``_PORT``, ``_USER`` and ``_DATABASE`` are those of the warehouse.
+    """
+    values: dict[str, Any] = {
         name: environment[ENVIRONMENT_PREFIX + name.upper()]
         for name, field in Settings.model_fields.items()
         if ENVIRONMENT_PREFIX + name.upper() in environment
         and field.annotation
-        not in (dict[str, Any], dict[str, str], tuple[str, ...], DeploySettings)
+        not in (dict[str, Any], dict[str, str], tuple[str, ...], DeploySettings, PostgresSettings)
     }
+    postgres = {
+        name: environment[f"POSTGRES_{name.upper()}"]
+        for name in ("host", "port", "user", "database")
+        if environment.get(f"POSTGRES_{name.upper()}")
+    }
+    if postgres:
+        values["postgres"] = postgres
     return Layer("environment", values)
 
 

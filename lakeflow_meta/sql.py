@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, date, datetime
 from decimal import Decimal
-from typing import Any, assert_never
+from typing import Any, Protocol, assert_never
 
 from lakeflow_meta.names import TableName
 from lakeflow_meta.sql_tokens import Kind, Token, tokens
@@ -106,9 +106,24 @@ def split_statements(text: str) -> list[str]:
     nothing. Each statement is its own text unchanged, comments included, trimmed; what holds no
     more than comments is left out.
     """
+    return split_tokens(text, tokens(text), _Block)
+
+
+class Block(Protocol):
+    """Whether a statement is inside of what a semicolon does not end."""
+
+    @property
+    def open(self) -> bool: ...
+
+    def read(self, token: Token) -> None:
+        """The next token of the statement."""
+
+
+def split_tokens(text: str, found: Iterable[Token], new_block: Callable[[], Block]) -> list[str]:
+    """The statements of a text whose tokens are ``found``, by the rules of `split_statements`."""
     statements: list[str] = []
-    start, block, empty = 0, _Block(), True
-    for token in [*tokens(text), Token(Kind.SYMBOL, ";", len(text))]:
+    start, block, empty = 0, new_block(), True
+    for token in [*found, Token(Kind.SYMBOL, ";", len(text))]:
         last = token.start == len(text)
         if token.text != ";" or (block.open and not last):
             block.read(token)
@@ -116,7 +131,7 @@ def split_statements(text: str) -> list[str]:
             continue
         if not empty:
             statements.append(text[start : token.start].strip())
-        start, block, empty = token.end, _Block(), True
+        start, block, empty = token.end, new_block(), True
     return statements
 
 

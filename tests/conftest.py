@@ -4,6 +4,8 @@ import signal
 
 from hypothesis import HealthCheck, settings
 
+pytest_plugins = ["postgres_server"]
+
 # How fast examples are made, or run, says something of the machine and nothing of the package.
 settings.register_profile(
     "any_machine", deadline=None, suppress_health_check=[HealthCheck.too_slow]

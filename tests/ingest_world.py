@@ -10,6 +10,7 @@ import pytest
 from lakeflow_meta.control.tables import FILES, STATE, ControlTables
 from lakeflow_meta.ingest.batch import BatchLimits, IngestResult
 from lakeflow_meta.ingest.ingestor import Ingestor
+from lakeflow_meta.ingest.selection import Selection
 from lakeflow_meta.ingest.source import FileSource
 from lakeflow_meta.progress import Event
 from lakeflow_meta.testing.clock import FixedClock
@@ -69,20 +70,28 @@ class Process:
             if number == self._stop_at and self._when == "after":
                 self._stop()
 
-    def ingest(self, source: FileSource, limits: BatchLimits | None = None) -> IngestResult:
+    def ingest(
+        self,
+        source: FileSource,
+        limits: BatchLimits | None = None,
+        selection: Selection | None = None,
+    ) -> IngestResult:
+        return self.ingestor(limits).ingest(source, selection)
+
+    def ingestor(self, limits: BatchLimits | None = None) -> Ingestor:
         world = self._world
-        ingestor = Ingestor(
+        return Ingestor(
             self.door("store", world.store),
             TABLES,
             lambda: self.door("loader", self.loader),
             self.door("files", world.files),
             owner=self.name,
-            is_alive=lambda owner: owner.partition("/")[0] not in world.dead,
+            is_alive=world.is_alive,
             clock=world.clock,
             progress=world.events.append,
             limits=limits,
+            actor=lambda: "ann",
         )
-        return ingestor.ingest(source)
 
 
 class _Door:
@@ -111,6 +120,13 @@ class World:
         self.target = FakeTarget()
         self.events: list[Event] = []
         self.dead: set[str] = set()
+        self.one_machine = True
+
+    def is_alive(self, owner: str) -> bool | None:
+        """A process of another machine cannot be seen."""
+        if owner.partition("/")[0] in self.dead:
+            return False
+        return True if self.one_machine else None
 
     def process(self, name: str = "p1", **kwargs: Any) -> Process:
         return Process(self, name, **kwargs)
@@ -136,10 +152,11 @@ def _chosen(row: Mapping[str, Any], columns: tuple[str, ...]) -> Any:
     return row[columns[0]] if len(columns) == 1 else tuple(row[name] for name in columns)
 
 
-def source(path: str = "/in", name: str = "m/s", **config: Any) -> FileSource:
-    return FileSource.parse(
-        name, {"path": path, "format": "csv", **config}, {"table": "main.raw.people"}
-    )
+def source(
+    path: str = "/in", name: str = "m/s", target: Mapping[str, Any] | None = None, **config: Any
+) -> FileSource:
+    into = {"table": "main.raw.people", **(target or {})}
+    return FileSource.parse(name, {"path": path, "format": "csv", **config}, into)
 
 
 @pytest.fixture

@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import glob
 import hashlib
+import logging
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from datetime import UTC, datetime, timedelta
-from fnmatch import fnmatchcase
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
+from lakeflow_meta.backends.delta_versions import newest_version, same_version, version_hash
+from lakeflow_meta.backends.file_moves import archive_file
+from lakeflow_meta.backends.folder_walk import FolderWalk
 from lakeflow_meta.errors import BackendError, NotFoundError
-from lakeflow_meta.ingest.files import Digests, FoundFile, HashedFile, is_hidden
+from lakeflow_meta.ingest.files import Digests, FoundFile, HashedFile, is_hidden, table_version
+from lakeflow_meta.ingest.formats import FileFormat
+from lakeflow_meta.ingest.listing import FileListing, found_file
 from lakeflow_meta.ingest.source import FileSource
 from lakeflow_meta.paths import PathMap
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+logger = logging.getLogger(__name__)
 
 
 class LocalFiles:
@@ -24,71 +28,95 @@ class LocalFiles:
     def __init__(self, paths: PathMap) -> None:
         self._paths = paths
 
-    def list_files(self, source: FileSource) -> list[FoundFile]:
+    def known_as(self, path: str) -> str:
+        """The one name of a path. Raises ConfigError as `PathMap.known_as` does."""
+        return self._paths.known_as(path)
+
+    def is_folder(self, path: str) -> bool:
+        """Whether a path is a folder. Raises ConfigError as `PathMap.known_as` does."""
+        return self._paths.local(path).is_dir()
+
+    def list_files(self, source: FileSource) -> FileListing:
         """Every file that the source names, hidden ones left out as Spark leaves them out.
 
         A path that exists is itself, whatever characters it has; else it is taken as a glob.
         Raises ConfigError (see `PathMap.known_as`), NotFoundError (no such file or directory),
-        BackendError (may not be read).
+        BackendError (may not be read, be it one folder of many).
         """
-        path = self._paths.known_as(source.source_config.path)
+        path = self.known_as(source.source_config.path)
+        if source.file_format is FileFormat.DELTA:
+            return FileListing.of([newest_version(Path(self._paths.physical(path)), path)])
+        walk = FolderWalk(self._paths, source.source_config, self._archive(source))
         try:
-            found = self._found(path, source)
+            self._find(path, source, walk)
         except OSError as error:
             raise BackendError(
                 f"{source.name}: {error.filename or path} cannot be listed: {error.strerror}",
                 code=type(error).__name__,
             ) from error
-        pattern = source.source_config.glob
-        return [f for f in found if pattern is None or fnmatchcase(_name(f.path), pattern)]
+        return walk.found.listing()
 
-    def _found(self, path: str, source: FileSource) -> list[FoundFile]:
+    def _find(self, path: str, source: FileSource, walk: FolderWalk) -> None:
         physical = self._paths.physical(path)
-        recursive = source.source_config.recursive
         if Path(physical).is_dir():
-            return list(self._walk(path, recursive, set()))
-        if Path(physical).exists():
+            walk.folder(path)
+        elif Path(physical).exists():
             if is_hidden(_name(path)):
                 raise BackendError(
                     f"{source.name}: Spark reads {path} as empty because of its name; rename it",
                     code="HIDDEN_FILE",
                 )
-            return [_found_file(path, Path(physical).stat())]
-        if glob.has_magic(path):
-            return list(self._matches(path, source))
-        raise _missing(source, path)
+            walk.file(path, Path(physical).stat())
+        elif glob.has_magic(path):
+            fixed = _fixed_part(path)
+            if not Path(self._paths.physical(fixed)).exists():
+                raise _missing(source, fixed)
+            walk.matches(fixed, path[len(fixed) :].strip("/").split("/"))
+        else:
+            raise _missing(source, path)
 
-    def _walk(
-        self, directory: str, recursive: bool, visited: set[tuple[int, int]]
-    ) -> Iterator[FoundFile]:
-        """Files below a directory; a directory that links back to itself is walked once."""
-        with os.scandir(self._paths.physical(directory)) as entries:
-            for entry in entries:
-                if is_hidden(entry.name):
-                    continue
-                path = f"{directory.rstrip('/')}/{entry.name}"
-                if entry.is_file():
-                    yield _found_file(path, entry.stat())
-                elif recursive and entry.is_dir():
-                    identity = _identity(entry.stat())
-                    if identity not in visited:
-                        yield from self._walk(path, recursive, visited | {identity})
+    def _archive(self, source: FileSource) -> str | None:
+        written = source.source_config.archive_path
+        return None if written is None else self.known_as(written)
 
-    def _matches(self, pattern: str, source: FileSource) -> Iterator[FoundFile]:
-        fixed = _fixed_part(pattern)
-        physical = self._paths.physical(fixed)
-        if not Path(physical).exists():
-            raise _missing(source, fixed)
-        rest = pattern[len(fixed) :].lstrip("/")
-        for found in sorted(Path(physical).glob(rest)):
-            match = found.relative_to(physical).as_posix()
-            if any(is_hidden(part) for part in match.split("/")):
-                continue
-            path = f"{fixed.rstrip('/')}/{match}"
-            if Path(self._paths.physical(path)).is_dir():
-                yield from self._walk(path, source.source_config.recursive, set())
-            else:
-                yield _found_file(path, Path(self._paths.physical(path)).stat())
+    # --- after success
+
+    def put_away(self, source: FileSource, files: Sequence[HashedFile]) -> Mapping[str, str]:
+        """Archive or delete files; why the others stay where they are, by path."""
+        failures = {}
+        archive = self._archive(source)
+        below = self._root(source)
+        for item in files:
+            try:
+                self._put_away(item, archive, below)
+            except FileNotFoundError:
+                continue  # somebody moved it; or it was this file under another name
+            except OSError as error:
+                action = "deleted" if archive is None else f"moved to {archive}"
+                failures[item.path] = f"it cannot be {action}: {error.strerror or error}"
+        return failures
+
+    def _put_away(self, item: HashedFile, archive: str | None, below: str) -> None:
+        """Raises OSError. A file that changed meanwhile has something new to tell: it stays."""
+        file = Path(self._paths.physical(item.path))
+        if _found_file(item.path, file.stat()) != item.file:
+            logger.info("%s changed after it was ingested; it stays", item.path)
+        elif archive is None:
+            file.unlink()
+        else:
+            inside = item.path.removeprefix(below).lstrip("/")
+            place = Path(self._paths.physical(archive)) / inside
+            logger.debug("%s is now %s", file, archive_file(file, item.file_hash, place))
+
+    def _root(self, source: FileSource) -> str:
+        """The folder that the files of a source are below."""
+        path = self.known_as(source.source_config.path)
+        physical = Path(self._paths.physical(path))
+        if physical.is_dir():
+            return path
+        return _fixed_part(path) if glob.has_magic(path) else path.rpartition("/")[0]
+
+    # --- files
 
     def stat(self, paths: Iterable[str]) -> Mapping[str, FoundFile]:
         """Files as they are now; those that are gone are left out."""
@@ -97,12 +125,18 @@ class LocalFiles:
             try:
                 found[path] = _found_file(path, Path(self._paths.physical(path)).stat())
             except (FileNotFoundError, NotADirectoryError):
-                continue
+                if (version := self._version(path)) is not None:
+                    found[path] = version
             except OSError as error:
                 raise BackendError(
                     f"{path}: {error.strerror}", code=type(error).__name__
                 ) from error
         return found
+
+    def _version(self, path: str) -> FoundFile | None:
+        """The version of a Delta table that a path names."""
+        split = table_version(path)
+        return None if split is None else same_version(Path(self._paths.physical(split[0])), path)
 
     def digest(self, files: Sequence[FoundFile]) -> Digests:
         """SHA-256 of each file's bytes, in constant memory.
@@ -114,7 +148,7 @@ class LocalFiles:
         for file in files:
             try:
                 digest = self._digest(file)
-            except (FileNotFoundError, NotADirectoryError):
+            except (FileNotFoundError, NotADirectoryError, NotFoundError):
                 continue
             except OSError as error:
                 unreadable[file] = f"it cannot be read: {error.strerror}"
@@ -124,6 +158,9 @@ class LocalFiles:
         return Digests(tuple(hashed), unreadable)
 
     def _digest(self, file: FoundFile) -> str | None:
+        split = table_version(file.path)
+        if split is not None and Path(self._paths.physical(split[0]), "_delta_log").is_dir():
+            return version_hash(Path(self._paths.physical(split[0])), file.path)
         with Path(self._paths.physical(file.path)).open("rb", buffering=0) as stream:
             digest = hashlib.file_digest(stream, "sha256").hexdigest()
             now = _found_file(file.path, os.fstat(stream.fileno()))
@@ -131,12 +168,7 @@ class LocalFiles:
 
 
 def _found_file(path: str, stat: os.stat_result) -> FoundFile:
-    modified_at = _EPOCH + timedelta(microseconds=stat.st_mtime_ns // 1000)
-    return FoundFile(path, stat.st_size, modified_at)
-
-
-def _identity(stat: os.stat_result) -> tuple[int, int]:
-    return (stat.st_dev, stat.st_ino)
+    return found_file(path, stat.st_size, stat.st_mtime_ns // 1000)
 
 
 def _name(path: str) -> str:

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from io import FileIO
 from pathlib import Path
 
-from lakeflow_meta.control.declared import SCRIPT_FOLDER
+from lakeflow_meta.control.declared_scripts import SCRIPT_FOLDER
 from lakeflow_meta.control.watched_files import WatchedFile, check_size
 from lakeflow_meta.errors import BackendError, NotFoundError
 from lakeflow_meta.ports import PathKind

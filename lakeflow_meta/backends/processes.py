@@ -37,19 +37,35 @@ def may_be_alive(owner: str) -> bool:
 
     False only where it is known to be gone.
     """
-    return _is_running(owner) is not False
+    return is_running(owner) is not False
+
+
+def is_alive(owner: str) -> bool:
+    """Whether the process that an owner text names is known to run."""
+    return is_running(owner) is True
 
 
 def has_ended(owner: str, heartbeat_at: datetime, now: datetime) -> bool:
     """Whether the process is certainly no longer there, or cannot be seen and is silent."""
-    running = _is_running(owner)
+    running = is_running(owner)
     if running is None:
         return now - heartbeat_at > timedelta(seconds=STALE_AFTER_SECONDS)
     return not running
 
 
-def _is_running(owner: str) -> bool | None:
-    """None where that cannot be told from here."""
+def command_line(pid: int) -> list[str] | None:
+    """The words that a process was started with, none for one that has ended and was not waited
+    for; None where there is no such process, or nothing can be told of it.
+    """
+    try:
+        words = (_PROC / str(pid) / "cmdline").read_bytes().split(b"\0")
+    except OSError:
+        return None
+    return [os.fsdecode(word) for word in words if word]
+
+
+def is_running(owner: str) -> bool | None:
+    """Whether the process that an owner text names runs; None where that cannot be told here."""
     name = _NAME.fullmatch(owner.partition("/")[0])
     if name is None or _place_in(name["machine"]) != _place_in(_machine()):
         return None

@@ -18,7 +18,9 @@ import logging
 import re
 import time
 from collections.abc import Callable, Iterator, Mapping
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from itertools import chain
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import pyarrow as pa
@@ -112,12 +114,29 @@ class StatementExecution:
 
     def query(self, statement: str, parameters: Mapping[str, Any] | None = None) -> pa.Table:
         """Run a statement that writes nothing; its rows. The SDK repeats it where that helps."""
-        linked = self._external_links
-        deadline = self._deadline()
+        deadline, linked = self._deadline(), self._external_links
         response = _translated(
             lambda: self._submit(self._api, statement, parameters, linked=linked)
         )
         return self._result(self._finished(response, deadline))
+
+    def stream(
+        self, statement: str, parameters: Mapping[str, Any] | None = None
+    ) -> tuple[pa.Schema, Iterator[pa.Table]]:
+        """As `query`, part by part: one part is in memory at a time (about 20 MB, says the API).
+
+        Inline results have one part. Raises BackendError, also later, from the parts.
+        """
+        deadline, linked = self._deadline(), self._external_links
+        response = _translated(
+            lambda: self._submit(self._api, statement, parameters, linked=linked)
+        )
+        finished = self._finished(response, deadline)
+        parts = self._parts(finished)
+        first = next(parts, None)
+        if first is None:
+            return shape(_columns(finished)), iter(())
+        return first.schema, chain([first], parts)
 
     def change(
         self,
@@ -227,24 +246,32 @@ class StatementExecution:
     # --- results
 
     def _result(self, response: StatementResponse) -> pa.Table:
+        parts = list(self._parts(response))
+        columns = _columns(response)
+        return pa.concat_tables(parts) if parts else shape(columns).empty_table()
+
+    def _parts(self, response: StatementResponse) -> Iterator[pa.Table]:
+        """The rows, and an error at their end where they are not all."""
         manifest = response.manifest
-        columns = list((manifest and manifest.schema and manifest.schema.columns) or [])
+        columns = _columns(response)
         if manifest is None or not columns:
-            return pa.table({})
+            return
         if manifest.truncated:
             raise BackendError("the result was cut off", code="RESULT_TRUNCATED")
-        chunks = list(self._chunks(response))
-        if manifest.format is Format.ARROW_STREAM:
-            found = self._linked_table(response, chunks, columns)
-        else:
-            values = [row for chunk in chunks for row in chunk.data_array or []]
-            found = read_values(values, columns)
-        if manifest.total_row_count is not None and found.num_rows != manifest.total_row_count:
+        linked = manifest.format is Format.ARROW_STREAM
+        count = 0
+        for part in self._linked(response) if linked else self._inline(response, columns):
+            count += part.num_rows
+            yield part
+        if manifest.total_row_count is not None and count != manifest.total_row_count:
             raise BackendError(
-                f"the result has {found.num_rows} of {manifest.total_row_count} rows",
+                f"the result has {count} of {manifest.total_row_count} rows",
                 code="RESULT_INCOMPLETE",
             )
-        return found
+
+    def _inline(self, response: StatementResponse, columns: list[ColumnInfo]) -> Iterator[pa.Table]:
+        values = [row for chunk in self._chunks(response) for row in chunk.data_array or []]
+        yield read_values(values, columns)
 
     def _chunks(self, response: StatementResponse) -> Iterator[ResultData]:
         chunk = response.result
@@ -257,21 +284,21 @@ class StatementExecution:
     def _chunk(self, response: StatementResponse, index: int) -> ResultData:
         return _translated(lambda: self._api.get_statement_result_chunk_n(_id(response), index))
 
-    def _linked_table(
-        self, response: StatementResponse, chunks: list[ResultData], columns: list[ColumnInfo]
-    ) -> pa.Table:
-        parts = [
-            read_arrow(
-                download(
-                    link,
-                    lambda index: (self._chunk(response, index).external_links or [None])[0],
-                    plain_http=self._plain_http,
+    def _linked(self, response: StatementResponse) -> Iterator[pa.Table]:
+        for chunk in self._chunks(response):
+            for link in chunk.external_links or []:
+                yield read_arrow(
+                    download(
+                        link,
+                        lambda index: (self._chunk(response, index).external_links or [None])[0],
+                        plain_http=self._plain_http,
+                    )
                 )
-            )
-            for chunk in chunks
-            for link in chunk.external_links or []
-        ]
-        return pa.concat_tables(parts) if parts else shape(columns).empty_table()
+
+
+def _columns(response: StatementResponse) -> list[ColumnInfo]:
+    manifest = response.manifest
+    return list((manifest and manifest.schema and manifest.schema.columns) or [])
 
 
 def _wait_timeout(http_timeout_seconds: float | None) -> str:
@@ -298,8 +325,18 @@ def _parameter(name: str, value: Any) -> StatementParameterListItem:
         case datetime() if value.tzinfo is not None:
             moment = value.astimezone(UTC).isoformat()
             return StatementParameterListItem(name, "TIMESTAMP", moment)
+        case date() if not isinstance(value, datetime):
+            return StatementParameterListItem(name, "DATE", value.isoformat())
+        case Decimal() if value.is_finite():
+            return StatementParameterListItem(name, _decimal_type(value), f"{value:f}")
         case _:
             raise ValueError(f"a parameter cannot be a {type(value).__name__}: {name}")
+
+
+def _decimal_type(value: Decimal) -> str:
+    _, digits, exponent = value.as_tuple()
+    scale = max(-int(exponent), 0)
+    return f"DECIMAL({max(len(digits) + max(int(exponent), 0), scale)},{scale})"
 
 
 # --- errors --------------------------------------------------------------------------------------

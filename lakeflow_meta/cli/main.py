@@ -13,9 +13,10 @@ import typer
 
 from lakeflow_meta.cli import (
     control,
-    data,
+    ddl,
     deploy,
     extracts,
+    ingest,
     jobs,
     migrate,
     monitor,
@@ -38,7 +39,7 @@ cli = typer.Typer(
     "\n\nExamples:\n\n  lakeflow-meta validate metadata/\n\n  lakeflow-meta sync metadata/"
     "\n\n  lakeflow-meta plan\n\n  lakeflow-meta apply --run",
 )
-for group in (control, jobs, tables, data, extracts, monitor, project, deploy, migrate):
+for group in (control, jobs, tables, ddl, ingest, extracts, monitor, project, deploy, migrate):
     group.register(cli)
 
 

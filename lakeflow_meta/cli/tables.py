@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from lakeflow_meta.cli.data import Module
+from lakeflow_meta.cli.ingest import Module
 from lakeflow_meta.cli.live import watching
 from lakeflow_meta.cli.output import Output, Session
 

@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from lakeflow_meta.control.declared_extracts import extracts_findings, task_findings
 from lakeflow_meta.control.declared_files import FileExists, missing_files
+from lakeflow_meta.control.declared_scripts import DdlScriptSpec, read_declared_scripts
 from lakeflow_meta.control.jobs_dialect import BUNDLE_ROOTS, JOB_ROOTS, read_jobs, variable_values
 from lakeflow_meta.control.rows import Module, Row, Source, module_row, source_row
 from lakeflow_meta.control.yaml_nodes import Document, declared_variables, read_document
@@ -28,11 +29,11 @@ from lakeflow_meta.findings import (
     read_path_text,
     validation_findings,
 )
-from lakeflow_meta.ingest.source import check_file_source, is_file_source
+from lakeflow_meta.ingest.source import check_source, is_file_source
 from lakeflow_meta.jobs.job_settings import JobContext, check_module
 from lakeflow_meta.schema.registry import Registry
 from lakeflow_meta.schema.table_spec import TableSpec
-from lakeflow_meta.scripts.script import Script, read_scripts
+from lakeflow_meta.scripts.script import Script
 
 Name = Annotated[str, Field(min_length=1, max_length=255)]
 
@@ -66,16 +67,6 @@ class ModuleSpec(_Strict):
     is_active: bool | None = None
 
 
-class DdlScriptSpec(_Strict):
-    """One run-once script written inside the YAML instead of a file of its own."""
-
-    target: Name
-    release: Name
-    file: Annotated[str, Field(description="NNN_name.sql")]
-    body: str
-    is_active: bool | None = None
-
-
 class MetadataFile(_Strict):
     """One YAML file."""
 
@@ -93,9 +84,6 @@ class MetadataFile(_Strict):
         dict[str, Any], Field(description="jobs: modules as an asset bundle writes them")
     ] = {}
     bundle: Annotated[dict[str, Any], Field(description="name of the bundle; not used")] = {}
-
-
-SCRIPT_FOLDER = "ddl_scripts"
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,9 +206,8 @@ def _read_file(reader: _Reader, document: Document) -> None:
         if reader.once("table", table.full_name, place):
             reader.tables.append((place, table))
     for place, script in _read_list(reader, document, "ddl_scripts", DdlScriptSpec):
-        name = f"{script.target}/{script.release}/{script.file}"
-        if reader.once("script", name, place):
-            reader.scripts[name] = script.body
+        if reader.once("script", script.name, place):
+            reader.scripts[script.name] = script.body
     for place, extract in _read_list(reader, document, "extracts", Extract):
         _note_name(reader, {"extract_name": extract.extract_name, "group": extract.group}, place)
         if reader.once("extract", extract.extract_name, place):
@@ -298,25 +285,17 @@ def _file_source_findings(item: Any) -> Iterable[Finding]:
         except ValidationError:
             continue
         if is_file_source(source):
-            for finding in check_file_source(source.source_config, source.target_config):
+            for finding in check_source(source):
                 yield finding.under("sources", i)
 
 
 def _read_scripts(reader: _Reader, files: Mapping[str, str]) -> list[Script]:
-    """Scripts of files and of YAML together: their numbers must fit."""
-    for name in sorted(files.keys() & reader.scripts.keys()):
-        message = f"script {name!r} is also a file of {SCRIPT_FOLDER}/"
-        place = reader.places["script", name.lower()]
-        reader.problems.append(place.problem(Finding((), message, "keep one")))
-    scripts, findings = read_scripts({**files, **reader.scripts})
-    for finding in findings:
-        name = str(finding.path[0])
-        written = reader.places.get(("script", name.lower()))
-        reader.problems.append(
-            written.problem(Finding((), finding.message, finding.hint))
-            if written
-            else Problem(f"{SCRIPT_FOLDER}/{name}", 1, 1, "", finding.message, finding.hint)
-        )
+    def problem(name: str, finding: Finding) -> Problem | None:
+        place = reader.places.get(("script", name.lower()))
+        return None if place is None else place.problem(finding)
+
+    scripts, problems = read_declared_scripts(files, reader.scripts, problem)
+    reader.problems += problems
     return scripts
 
 
@@ -375,7 +354,7 @@ def _module_findings(
         yield from (finding.under("sources", i) for finding in found)
         yield from (f.under("sources", i) for f in missing_files(recorded, reader.file_exists))
         if is_file_source(recorded):
-            for finding in check_file_source(recorded.source_config, recorded.target_config):
+            for finding in check_source(recorded):
                 yield finding.under("sources", i)
 
 

@@ -85,11 +85,11 @@ def _table(row: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _script(row: Mapping[str, Any]) -> dict[str, Any]:
-    target, release, file = row["script_id"].split("/", 2)
+    target, *release, file = row["script_id"].split("/", 2)
     return _without_empty(
         {
             "target": target,
-            "release": release,
+            "release": "".join(release),
             "file": file,
             "is_active": _flag(row),
             "body": row["body"],

@@ -12,7 +12,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from lakeflow_meta.control.declared import SCRIPT_FOLDER
+from lakeflow_meta.control.declared_scripts import SCRIPT_FOLDER
 from lakeflow_meta.control.watched_files import (
     NOT_TEXT,
     has_yaml_suffix,

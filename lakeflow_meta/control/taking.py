@@ -12,7 +12,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
-from lakeflow_meta.control.declared import SCRIPT_FOLDER, Declared
+from lakeflow_meta.control.declared import Declared
+from lakeflow_meta.control.declared_scripts import SCRIPT_FOLDER
 from lakeflow_meta.control.monitor_report import FilesCursor
 from lakeflow_meta.control.shared_variables import SharedVariables, content_of, used_in
 from lakeflow_meta.control.watched_files import is_yaml

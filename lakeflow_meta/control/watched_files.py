@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import PurePosixPath
 
-from lakeflow_meta.control.declared import SCRIPT_FOLDER
+from lakeflow_meta.control.declared_scripts import SCRIPT_FOLDER
 from lakeflow_meta.errors import BackendError
 
 _YAML = (".yml", ".yaml")

@@ -23,6 +23,7 @@ class BadExtract:
     extract_name: str
     is_active: bool
     problem: Problem
+    group: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +58,9 @@ def read_extracts(
         except RowError as error:
             active = all(map(is_active, [*mine, *its]))
             problem = Problem(f"{table}{EXTRACTS.suffix}", 0, 0, name, str(error), error.hint)
-            bad.append(BadExtract(name, active, problem))
+            groups = [row["execution_group"] for row in mine if row.get("execution_group")]
+            group = groups[0] if groups else None
+            bad.append(BadExtract(name, active, problem, group))
     found.sort(key=_run_order)
     return RecordedExtracts(tuple(found), tuple(bad))
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from lakeflow_meta.errors import ConflictError, LakeflowMetaError
 from lakeflow_meta.fingerprint import canonical_json
@@ -76,11 +76,20 @@ class Batch:
         """The same batch with these files: to try some of them."""
         return replace(self, files=tuple(files))
 
-    def commit_note(self, attempt: str) -> str:
-        """What the commit says of itself, so that others can tell which files it holds."""
-        return canonical_json(
-            {"batch_id": str(self.id), "attempt": attempt, "excluded": sorted(self.excluded)}
-        )
+    def commit_note(self, attempt: str, counts: Mapping[str, int] | None = None) -> str:
+        """What the commit says of itself, so that others can tell which files it holds.
+
+        ``counts``: rows of each file that goes along, where they are known before the commit. They
+        are noted in the order of the paths: ten thousand paths have no place in a commit.
+        """
+        note: dict[str, Any] = {
+            "batch_id": str(self.id),
+            "attempt": attempt,
+            "excluded": sorted(self.excluded),
+        }
+        if counts is not None:
+            note["counts"] = [counts[path] for path in sorted(counts)]
+        return canonical_json(note)
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +97,10 @@ class BatchCounts:
     """Rows by path, for every file that the batch's transaction holds. None: not known any more."""
 
     rows: Mapping[str, int | None]
+    violations: Mapping[str, int] = field(default_factory=dict)
+    """Rows that did not meet an expectation (warn, drop), by its name. Empty after recovery: the
+    pass that counted them is gone."""
+    warnings: tuple[str, ...] = ()
 
     @property
     def total(self) -> int:
@@ -142,6 +155,13 @@ class IngestResult:
     rows: int = 0
     batches: int = 0
     failures: tuple[FileFailure, ...] = field(default=())
+    violations: Mapping[str, int] = field(default_factory=dict)
+    """Rows that did not meet an expectation (warn, drop), by its name."""
+    warnings: tuple[str, ...] = ()
+    put_away: int = 0
+    """Ingested files that were archived or deleted."""
+    not_put_away: tuple[FileFailure, ...] = ()
+    """Those that should have been, and could not; the next run tries again."""
 
     @property
     def failed(self) -> int:

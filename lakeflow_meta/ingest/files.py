@@ -40,6 +40,17 @@ class Digests:
     """Files that exist but could not be read, with the reason."""
 
 
+def version_path(table: str, version: int) -> str:
+    """What the ledger knows a version of a Delta table by; Spark reads it by this name, too."""
+    return f"{table}@v{version}"
+
+
+def table_version(path: str) -> tuple[str, int] | None:
+    """The table and the version that `version_path` put together; None for any other path."""
+    table, _, version = path.rpartition("@v")
+    return (table, int(version)) if table and version.isdecimal() else None
+
+
 def is_hidden(name: str) -> bool:
     """Whether Spark reads a file or directory of this name as empty.
 

@@ -3,9 +3,14 @@
 Delta keeps each application id in the log of the target, and takes a version only when it is
 higher than the last one of its id. So a lane is used by one ingestor at a time, and finishes a
 version before it starts the next. A lane is a row of the controller's state, taken and renewed by
-fenced writes. Its lease is a courtesy that keeps work from being done twice; that rows are never
+fenced writes. Holding it is a courtesy that keeps work from being done twice; that rows are never
 written twice rests on Delta's own check alone, so a holder that was given up while it was only
 slow does no harm.
+
+Whether a holder is gone is told by its process where that can be seen, and no clock is asked: one
+that jumps, forward or back, takes no lane from a slow process, and keeps none for a dead one. Of
+processes on other machines only the lease is known; it counts by the clock of who asks, so clocks
+that differ by more than a lease cost double work, or waiting, and never rows.
 """
 
 from __future__ import annotations
@@ -20,9 +25,10 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import uuid4
 
-from lakeflow_meta.control.tables import STATE, ControlTables
+from lakeflow_meta.control.tables import STATE
 from lakeflow_meta.errors import ConflictError, LakeflowMetaError, NotFoundError
 from lakeflow_meta.fingerprint import canonical_json
+from lakeflow_meta.ingest.ledger_tables import TableNames
 from lakeflow_meta.names import TableName
 from lakeflow_meta.ports import Clock, ControlStore
 
@@ -31,8 +37,11 @@ logger = logging.getLogger(__name__)
 MAX_LANES = 32
 """Writers that one target can have at once."""
 
-IsAlive = Callable[[str], bool]
-"""Whether the process that an owner text names may still be running; True when in doubt."""
+IsAlive = Callable[[str], bool | None]
+"""Whether the process that an owner text names is running; None where that cannot be told."""
+
+_own_runs: set[str] = set()
+"""Owners that are at work in this process: of its own runs a process knows which have ended."""
 
 
 class LaneLostError(ConflictError):
@@ -65,7 +74,7 @@ class Lanes:
     def __init__(
         self,
         store: ControlStore,
-        tables: ControlTables,
+        tables: TableNames,
         target: TableName,
         *,
         owner: str,
@@ -80,6 +89,15 @@ class Lanes:
         self._is_alive = is_alive
         self._clock = clock
         self._terms = terms
+
+    @contextmanager
+    def at_work(self) -> Iterator[None]:
+        """Be known as running, to other runs of this process, as long as the block runs."""
+        _own_runs.add(self._owner)
+        try:
+            yield
+        finally:
+            _own_runs.discard(self._owner)
 
     def acquire(self, avoid: Collection[str] = ()) -> Lane:
         """Lease any free lane but those of the application ids in ``avoid``.
@@ -111,9 +129,12 @@ class Lanes:
         return None
 
     def _is_free(self, record: _Record) -> bool:
-        if not record.owner or record.until is None or record.until <= self._clock():
+        if not record.owner or record.until is None:
             return True
-        return not self._is_alive(record.owner)
+        if _process(record.owner) == _process(self._owner):
+            return record.owner not in _own_runs
+        alive = self._is_alive(record.owner)
+        return record.until <= self._clock() if alive is None else not alive
 
     def _take(self, record: _Record) -> Lane | None:
         taken = self.leased(record)
@@ -217,6 +238,10 @@ class Lane:
             if not self._lanes.write(renewed):
                 raise LaneLostError(f"lane {self.app_id} is held by another ingestor now")
             self._record = renewed
+
+
+def _process(owner: str) -> str:
+    return owner.partition("/")[0]
 
 
 def _new(records: list[_Record]) -> _Record:

@@ -6,20 +6,35 @@ so of two ingestors one wins, and a process that was given up can no longer chan
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from datetime import datetime
+from typing import TYPE_CHECKING
 
-from lakeflow_meta.control.tables import FILES, ControlTables
+from lakeflow_meta.control.tables import EVENTS, FILES
 from lakeflow_meta.errors import NotFoundError
+from lakeflow_meta.fingerprint import canonical_json
 from lakeflow_meta.ingest.batch import BatchCounts, BatchId
 from lakeflow_meta.ingest.discovery import Claim, Link
-from lakeflow_meta.ingest.files import FoundFile
-from lakeflow_meta.ingest.snapshot import COLUMNS, Entry, FileStatus, Snapshot
+from lakeflow_meta.ingest.files import FoundFile, HashedFile
+from lakeflow_meta.ingest.ledger_tables import TableNames
+from lakeflow_meta.ingest.snapshot import COLUMNS, Entry, FileStatus, Glance, Snapshot
 from lakeflow_meta.names import TableName
 from lakeflow_meta.ports import Clock, ControlStore, Row
 
+if TYPE_CHECKING:
+    import pyarrow as pa
+
 LEFT_OUT = "another process committed the batch without this file"
+CHANGED_MEANWHILE = (
+    "it changed while it was read: its rows are in the table, but whether they are of these bytes"
+    " is not certain"
+)
+PASSED_OVER = "skipped: its content changed since it was ingested (on_change: skip)"
+
+_FEW_HASHES = 500
+_EVENT_PATHS = 100
+"""Names of files that one event shows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,28 +51,52 @@ class Ledger:
     """The rows of one target in the ledger table."""
 
     def __init__(
-        self, store: ControlStore, tables: ControlTables, target: TableName, clock: Clock
+        self,
+        store: ControlStore,
+        tables: TableNames,
+        target: TableName,
+        clock: Clock,
+        *,
+        replaces: bool = False,
     ) -> None:
+        """``replaces``: each batch replaces what is in the target."""
         self._store = store
+        self._replaces = replaces
         self._table = tables.of(FILES)
+        self._events = tables.of(EVENTS)
         self._target = target.key
         self._clock = clock
+
+    def glance(self) -> Glance:
+        """What tells whether there is anything to do."""
+        try:
+            return Glance(self._rows(Glance.COLUMNS, None))
+        except NotFoundError:
+            return Snapshot.empty().glance
+
+    def look(self) -> Snapshot:
+        """The rows of the target; nothing is made where there is no ledger yet."""
+        try:
+            return self._snapshot(None)
+        except NotFoundError:
+            return Snapshot.empty()
 
     def read(self, version: int | None = None) -> Snapshot:
         """The rows of the target. A ledger that does not exist yet is made, and is empty."""
         try:
-            return self._read(version)
+            return self._snapshot(version)
         except NotFoundError:
             if version is not None:
                 raise
             self._store.ensure(self._table, FILES)
-            return self._read(None)
+            return self._snapshot(None)
 
-    def _read(self, version: int | None) -> Snapshot:
+    def _snapshot(self, version: int | None) -> Snapshot:
+        return Snapshot(self._rows(COLUMNS, version), replaces=self._replaces)
+
+    def _rows(self, columns: Sequence[str], version: int | None) -> pa.Table:
         where = {"target_table": self._target}
-        return Snapshot(
-            self._store.read(self._table, columns=COLUMNS, where=where, version=version)
-        )
+        return self._store.read(self._table, columns=columns, where=where, version=version)
 
     def claim(
         self, claims: Sequence[Claim], batch_id: BatchId, owner: str, until: datetime | None
@@ -72,6 +111,7 @@ class Ledger:
             self._row(claim.file.file, claim.file.file_hash, claim.seen, FileStatus.PROCESSING, now)
             | {
                 "batch_id": str(batch_id),
+                "error_message": claim.seen.error if claim.seen and claim.seen.forced else None,
                 "attempt": (claim.seen.attempt if claim.seen else 0) + 1,
                 "lease_owner": owner,
                 "lease_until": until,
@@ -80,23 +120,73 @@ class Ledger:
         ]
         superseded = [claim.file.path for claim in claims if claim.replaces_failed]
         version = self._write(rows, "claim", superseded)
-        return self._won(batch_id, self.read(version))
+        return self._won(batch_id, self._after(version, {c.file.file_hash for c in claims}))
+
+    def _after(self, version: int | None, hashes: Set[str]) -> Snapshot:
+        """The rows of these contents; where they are many, all rows, which is quicker to ask."""
+        if self._replaces or len(hashes) > _FEW_HASHES:
+            return self.read(version)
+        where = {"target_table": self._target, "file_hash": sorted(hashes)}
+        found = self._store.read(self._table, columns=COLUMNS, where=where, version=version)
+        return Snapshot(found, replaces=self._replaces)
 
     def _won(self, batch_id: BatchId, after: Snapshot) -> Won:
         mine = {entry.path: entry for entry in after.claimed_by(batch_id)}
-        rivals = after.rivals(batch_id, {entry.file_hash for entry in mine.values()})
-        yielded = [entry for entry in mine.values() if entry.file_hash in rivals]
+        rivals = after.rivals(batch_id, mine.values())
+        yielded = [entry for path, entry in mine.items() if path in rivals]
         self.release(yielded)
-        kept = {path: entry for path, entry in mine.items() if entry.file_hash not in rivals}
+        kept = {path: entry for path, entry in mine.items() if path not in rivals}
         return Won(kept, tuple(entry.file for entry in yielded))
 
     def release(self, entries: Sequence[Entry]) -> None:
         """Give claims back. Only for batches whose transaction can never be committed."""
         now = self._clock()
-        self._write(
-            [self._row(e.file, e.file_hash, e, FileStatus.PENDING, now) for e in entries],
-            "release",
-        )
+        rows = [
+            self._row(entry.file, entry.file_hash, entry, FileStatus.PENDING, now)
+            | {"error_message": entry.error if entry.forced else None}
+            for entry in entries
+        ]
+        self._write(rows, "release")
+
+    def force(
+        self, files: Sequence[tuple[HashedFile, Entry | None]], actor: str, source: str
+    ) -> None:
+        """Have files ingested again, whatever is known of them.
+
+        The event is written first: a process that dies in between has announced what it did not do.
+        """
+        if not files:
+            return
+        now = self._clock()
+        why = f"to be ingested again, as {actor or 'somebody'} asked"
+        rows = [
+            self._row(item.file, item.file_hash, seen, FileStatus.PENDING, now)
+            | {"error_message": why}
+            for item, seen in files
+        ]
+        self._tell_force(files, actor, source, now)
+        self._write(rows, "force", actor=actor)
+
+    def _tell_force(
+        self,
+        files: Sequence[tuple[HashedFile, Entry | None]],
+        actor: str,
+        source: str,
+        now: datetime,
+    ) -> None:
+        paths = sorted(item.path for item, _ in files)
+        told = {"source": source, "files": len(paths), "paths": paths[:_EVENT_PATHS]}
+        event = {
+            "at": now,
+            "actor": actor,
+            "verb": "ingest",
+            "object": self._target,
+            "action": "forced",
+            "after": canonical_json(told),
+            "outcome": "done",
+        }
+        self._store.ensure(self._events, EVENTS)
+        self._store.append(self._events, [event], note={"verb": "ingest", "action": "forced"})
 
     def exclude(self, entries: Mapping[str, Entry], reasons: Mapping[str, str]) -> dict[str, Entry]:
         """Record that files of a batch cannot go along, before the batch is tried without them.
@@ -117,11 +207,16 @@ class Ledger:
         }
 
     def settle(
-        self, entries: Mapping[str, Entry], counts: BatchCounts, twins: Sequence[Link]
+        self,
+        entries: Mapping[str, Entry],
+        counts: BatchCounts,
+        twins: Sequence[Link],
+        changed: Collection[str] = (),
     ) -> dict[str, str]:
         """Record what the batch's transaction holds; the reason of each file it does not hold.
 
-        ``twins`` share the fate of the file whose bytes they repeat.
+        ``twins`` share the fate of the file whose bytes they repeat. Files in ``changed`` are no
+        longer what was claimed: their rows are there, but they hold no bytes for others.
         """
         now = self._clock()
         failures = {
@@ -130,7 +225,10 @@ class Ledger:
             if path not in counts.rows
         }
         rows = [
-            self._loaded_row(e, counts.rows[p], now) for p, e in entries.items() if p in counts.rows
+            self._loaded_row(entry, counts.rows[path], now)
+            | {"error_message": CHANGED_MEANWHILE if path in changed else None}
+            for path, entry in entries.items()
+            if path in counts.rows
         ]
         rows += [
             self._row(entry.file, entry.file_hash, entry, FileStatus.FAILED, now)
@@ -138,13 +236,18 @@ class Ledger:
             for path, entry in entries.items()
             if path in failures and entry.status is not FileStatus.FAILED
         ]
-        rows += [self._link_row(t, now) for t in twins if t.original in counts.rows]
+        sure = counts.rows.keys() - set(changed)
+        rows += [self._link_row(twin, now) for twin in twins if twin.original in sure]
         rows += [self._failed_twin(t, failures, now) for t in twins if t.original in failures]
         self._write(rows, "settle")
         return failures
 
     def link(self, links: Sequence[Link], touched: Sequence[Link]) -> None:
-        """Record duplicates, and new modification times of ingested files."""
+        """Record duplicates, and new modification times of ingested files.
+
+        A file that was touched while it was read, and has the bytes that were claimed, is what was
+        read.
+        """
         now = self._clock()
         self._write([self._link_row(link, now) for link in links], "link")
         self._write(
@@ -155,6 +258,7 @@ class Ledger:
                     "file_hash": link.file.file_hash,
                     "size_bytes": link.file.file.size_bytes,
                     "modified_at": link.file.file.modified_at,
+                    "error_message": None if link.seen.batch_id else link.seen.error or None,
                     "fence": link.seen.fence + 1,
                 }
                 for link in touched
@@ -162,6 +266,27 @@ class Ledger:
             ],
             "touch",
         )
+
+    def pass_over(self, links: Sequence[Link]) -> None:
+        """Record new content of ingested files that is not to be loaded: settled, with no rows."""
+        now = self._clock()
+        rows = [
+            self._row(link.file.file, link.file.file_hash, link.seen, FileStatus.SUCCESS, now)
+            | {"record_count": 0, "error_message": PASSED_OVER}
+            for link in links
+        ]
+        self._write(rows, "pass over")
+
+    def refuse(self, links: Sequence[Link], reason: str) -> None:
+        """Record files that are not to be loaded, as failed; nothing where that is known."""
+        now = self._clock()
+        news = [link for link in links if not _is_known(link.seen, link.file.file, reason)]
+        rows = [
+            self._row(link.file.file, link.file.file_hash, link.seen, FileStatus.FAILED, now)
+            | {"error_message": reason}
+            for link in news
+        ]
+        self._write(rows, "refuse", [link.file.path for link in news])
 
     def record_unreadable(
         self, reasons: Mapping[FoundFile, str], entries: Mapping[str, list[Entry]]
@@ -171,9 +296,9 @@ class Ledger:
         rows = []
         for file, reason in reasons.items():
             seen = next((e for e in entries.get(file.path, []) if not e.file_hash), None)
-            rows.append(
-                self._row(file, "", seen, FileStatus.FAILED, now) | {"error_message": reason}
-            )
+            if not _is_known(seen, file, reason):
+                row = self._row(file, "", seen, FileStatus.FAILED, now)
+                rows.append(row | {"error_message": reason})
         self._write(rows, "unreadable")
 
     def _loaded_row(self, entry: Entry, count: int | None, now: datetime) -> Row:
@@ -220,7 +345,11 @@ class Ledger:
         }
 
     def _write(
-        self, rows: Sequence[Row], action: str, superseded: Sequence[str] = ()
+        self,
+        rows: Sequence[Row],
+        action: str,
+        superseded: Sequence[str] = (),
+        actor: str = "",
     ) -> int | None:
         if not rows:
             return None
@@ -235,9 +364,19 @@ class Ledger:
             keys=FILES.keys,
             fence="fence",
             scope=scope if superseded else None,
-            note={"verb": "ingest", "action": action},
+            note={"verb": "ingest", "action": action} | ({"actor": actor} if actor else {}),
         )
         return result.version
+
+
+def _is_known(seen: Entry | None, file: FoundFile, reason: str) -> bool:
+    """Whether the ledger says just that."""
+    return (
+        seen is not None
+        and seen.status is FileStatus.FAILED
+        and seen.file == file
+        and seen.error == reason
+    )
 
 
 def _failed(entry: Entry, reason: str, now: datetime) -> Entry:

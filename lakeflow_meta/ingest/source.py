@@ -7,7 +7,7 @@ wrong is found at once, and what does not go together is refused by name.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from enum import StrEnum
 from typing import Annotated, Any, Self, TypeVar
 
@@ -241,6 +241,8 @@ class FileSource(_Strict):
     name: str
     source_config: SourceConfig
     target_config: TargetConfig
+    transform_fn: Callable[..., Any] | None = Field(default=None, exclude=True, repr=False)
+    """What a caller in Python gives instead of ``source_config.transform``."""
 
     @classmethod
     def parse(
@@ -265,14 +267,17 @@ class FileSource(_Strict):
         Raises SpecError.
         """
         name = f"{source.module_name}/{source.source_id}"
-        kind = source.source_type.lower()
-        implied = {"format": kind} if kind in {*FileFormat} else {}
-        return cls.parse(name, {**implied, **source.source_config}, source.target_config)
+        return cls.parse(name, _with_implied_format(source), source.target_config)
 
     @property
     def target(self) -> TableName:
         """The table that the rows go to."""
         return self.target_config.name
+
+    @property
+    def puts_away(self) -> bool:
+        """Whether ingested files are archived or deleted."""
+        return self.source_config.after_success is not AfterSuccess.KEEP
 
     @property
     def file_format(self) -> FileFormat:
@@ -291,14 +296,40 @@ def is_file_source(source: Source) -> bool:
     return source.source_type.lower() in SOURCE_TYPES and not _OTHER_TASKS & config.keys()
 
 
+def check_source(source: Source) -> list[Finding]:
+    """Everything wrong with a file source of the control table, as `check_file_source`."""
+    return check_file_source(_with_implied_format(source), source.target_config)
+
+
+def _with_implied_format(source: Source) -> dict[str, Any]:
+    kind = source.source_type.lower()
+    implied = {"format": kind} if kind in {*FileFormat} else {}
+    return {**implied, **source.source_config}
+
+
 def check_file_source(
     source_config: Mapping[str, Any], target_config: Mapping[str, Any]
 ) -> list[Finding]:
     """Everything wrong with the two configurations; paths start with their column's name."""
-    return [
+    found = [
         *_findings("source_config", source_config, SourceConfig),
         *_findings("target_config", target_config, TargetConfig),
     ]
+    return found or [*_findings_between(source_config, target_config)]
+
+
+def _findings_between(
+    source_config: Mapping[str, Any], target_config: Mapping[str, Any]
+) -> Iterator[Finding]:
+    """What does not go together; each configuration by itself is right."""
+    reading = SourceConfig.model_validate(dict(source_config))
+    mode = TargetConfig.model_validate(dict(target_config)).write_mode
+    if reading.file_format is FileFormat.DELTA and mode is WriteMode.APPEND:
+        yield Finding(
+            ("target_config", "write_mode"),
+            "a Delta table is ingested version by version, and append would repeat its rows",
+            "write overwrite, or merge with keys",
+        )
 
 
 _Config = TypeVar("_Config", SourceConfig, TargetConfig)

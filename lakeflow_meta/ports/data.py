@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     from lakeflow_meta.control.rows import Row
     from lakeflow_meta.ingest.batch import Batch, BatchCounts
-    from lakeflow_meta.ingest.files import Digests, FoundFile
+    from lakeflow_meta.ingest.files import Digests, FoundFile, HashedFile
+    from lakeflow_meta.ingest.listing import FileListing
     from lakeflow_meta.ingest.source import FileSource
+    from lakeflow_meta.ingest.target_state import TargetState
     from lakeflow_meta.names import TableName
     from lakeflow_meta.schema.live import TableState
 
@@ -43,8 +45,17 @@ class TableReader(Protocol):
 class FileLister(Protocol):
     """Finds files and reads their bytes, wherever they lie."""
 
-    def list_files(self, source: FileSource) -> list[FoundFile]:
-        """Every file that the source names. Raises NotFoundError, BackendError."""
+    def known_as(self, path: str) -> str:
+        """The one name of a path that people wrote. Raises ConfigError."""
+
+    def is_folder(self, path: str) -> bool:
+        """Whether a path that people wrote is a folder. Raises ConfigError."""
+
+    def list_files(self, source: FileSource) -> FileListing:
+        """Every file that the source names, but what lies in its archive.
+
+        Raises NotFoundError, BackendError; also where only a part of it can be listed.
+        """
 
     def stat(self, paths: Iterable[str]) -> Mapping[str, FoundFile]:
         """Files as they are now; those that are gone are left out."""
@@ -52,9 +63,19 @@ class FileLister(Protocol):
     def digest(self, files: Sequence[FoundFile]) -> Digests:
         """SHA-256 of each file's bytes, read as a stream."""
 
+    def put_away(self, source: FileSource, files: Sequence[HashedFile]) -> Mapping[str, str]:
+        """Archive or delete files, as the source says; what stays where it is, and why, by path.
+
+        A file that is no longer as given stays; one that is gone is gone. In the archive nothing
+        is ever overwritten.
+        """
+
 
 class BatchLoader(Protocol):
-    """Appends one batch of files to one Delta table, exactly once."""
+    """Writes batches of files to Delta tables, each exactly once, as their sources say."""
+
+    def target_state(self, table: TableName, app_ids: Collection[str]) -> TargetState:
+        """What the table is now, and the highest transaction version of each application."""
 
     def committed_version(self, table: TableName, app_id: str) -> int | None:
         """The highest transaction version that ``table`` holds for ``app_id``, None if none."""
@@ -62,15 +83,23 @@ class BatchLoader(Protocol):
     def recount(self, batch: Batch) -> BatchCounts | None:
         """What the commit of this very batch holds; None when there is no such commit.
 
-        Raises BackendError where that can no longer be told.
+        What belongs to the commit and may be missing (rows for the quarantine) is made up for.
+        Raises BackendError where it can no longer be told.
         """
 
     def load(self, batch: Batch) -> BatchCounts:
-        """Append the batch as one transaction, or find that it was committed before.
+        """Write the batch as one transaction, or find that it was committed before.
 
         Raises BadFilesError (nothing was written; the files that are to blame), FencedOutError
         (the target holds a later version of the lane: this one can never be committed),
         BackendError.
+        """
+
+    def fence(self, batch: Batch) -> BatchCounts | None:
+        """Make sure that nobody commits the batch any more; what it holds where somebody did.
+
+        For a batch that was left behind and will not be written: who began it may be at work still.
+        Raises BackendError.
         """
 
     def probe(self, batch: Batch) -> Mapping[str, str]:

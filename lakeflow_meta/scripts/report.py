@@ -10,6 +10,7 @@ from typing import Any
 
 from lakeflow_meta.errors import RunFailedError
 from lakeflow_meta.scripts.script import Script
+from lakeflow_meta.scripts.summary import summary_lines, totals
 
 
 class ScriptStatus(StrEnum):
@@ -18,6 +19,8 @@ class ScriptStatus(StrEnum):
     SUCCESS = "success"
     ALREADY_RUN = "already_run"
     PENDING = "pending"
+    ACCEPTED = "accepted"
+    """It was changed after it ran, and the new text counts as what ran."""
     FAILED = "failed"
     SKIPPED = "skipped"
 
@@ -35,6 +38,7 @@ _MARKS = {
     ScriptStatus.SUCCESS: "✓",
     ScriptStatus.ALREADY_RUN: "=",
     ScriptStatus.PENDING: "+",
+    ScriptStatus.ACCEPTED: "≈",
     ScriptStatus.FAILED: "✗",
     ScriptStatus.SKIPPED: "-",
 }
@@ -68,12 +72,19 @@ class ScriptOutcome:
 
 @dataclass(frozen=True, slots=True)
 class TargetReport:
-    """One target with its scripts in order. ``error`` concerns the target as a whole."""
+    """One target with its scripts in order. ``error`` concerns the target as a whole.
+
+    ``raised``: it is of the machinery (the store, the lease), and says nothing of the scripts.
+    ``planned``: nothing was done, of a dry run.
+    """
 
     target: str
     outcomes: tuple[ScriptOutcome, ...]
     error: str = ""
     seconds: float = 0.0
+    raised: bool = False
+    noun: str = "lakehouse"
+    planned: bool = False
 
     @property
     def status(self) -> TargetStatus:
@@ -81,9 +92,9 @@ class TargetReport:
         found = {outcome.status for outcome in self.outcomes}
         if self.error or found & {ScriptStatus.FAILED, ScriptStatus.SKIPPED}:
             return TargetStatus.FAILED
-        if ScriptStatus.PENDING in found:
+        if ScriptStatus.PENDING in found or (self.planned and ScriptStatus.ACCEPTED in found):
             return TargetStatus.PENDING
-        if ScriptStatus.SUCCESS in found:
+        if found & {ScriptStatus.SUCCESS, ScriptStatus.ACCEPTED}:
             return TargetStatus.SUCCESS
         return TargetStatus.UNCHANGED
 
@@ -92,7 +103,17 @@ class TargetReport:
         """Scripts that would run."""
         return tuple(o.script for o in self.outcomes if o.status is ScriptStatus.PENDING)
 
-    def failed(self, error: str) -> TargetReport:
+    @property
+    def accepted(self) -> tuple[Script, ...]:
+        """Changed scripts whose text is to count as what ran."""
+        return tuple(o.script for o in self.outcomes if o.status is ScriptStatus.ACCEPTED)
+
+    @property
+    def first_error(self) -> str:
+        """Why it failed, in as few words as there are; empty where it did not."""
+        return self.error or next((o.error for o in self.outcomes if o.error), "")
+
+    def failed(self, error: str, *, raised: bool = False) -> TargetReport:
         """The same target, given up: what did not run is skipped."""
         outcomes = tuple(
             replace(outcome, status=ScriptStatus.SKIPPED)
@@ -100,7 +121,7 @@ class TargetReport:
             else outcome
             for outcome in self.outcomes
         )
-        return replace(self, outcomes=outcomes, error=error)
+        return replace(self, outcomes=outcomes, error=error, raised=raised)
 
     def counts(self) -> dict[str, int]:
         """How many scripts came out how."""
@@ -111,7 +132,8 @@ class TargetReport:
         """For people; scripts that ran before are only counted."""
         told = [o for o in self.outcomes if o.status is not ScriptStatus.ALREADY_RUN]
         before = len(self.outcomes) - len(told)
-        yield f"{self.target}: {self.status}" + (f" ({before} ran before)" if before else "")
+        name = self.target if self.noun == "lakehouse" else f"{self.target} ({self.noun})"
+        yield f"{name}: {self.status}" + (f" ({before} ran before)" if before else "")
         if self.error:
             yield f"  {self.error}"
         yield from (f"  {outcome.line()}" for outcome in told)
@@ -122,22 +144,23 @@ class TargetReport:
             "status": str(self.status),
             **self.counts(),
             "seconds": round(self.seconds, 3),
-            "error": self.error or next((o.error for o in self.outcomes if o.error), None),
+            "error": self.first_error or None,
             "scripts": [outcome.to_dict() for outcome in self.outcomes],
         }
 
 
 @dataclass(frozen=True, slots=True)
 class ScriptsReport:
-    """All targets of a run, by name."""
+    """All targets of a run, by name. ``seconds`` is how long the whole run took."""
 
     targets: tuple[TargetReport, ...]
     dry_run: bool = False
+    seconds: float = 0.0
 
     @property
     def has_changes(self) -> bool:
         """Whether a script ran, or would run."""
-        changing = {ScriptStatus.SUCCESS, ScriptStatus.PENDING}
+        changing = {ScriptStatus.SUCCESS, ScriptStatus.PENDING, ScriptStatus.ACCEPTED}
         return any(o.status in changing for target in self.targets for o in target.outcomes)
 
     @property
@@ -158,11 +181,18 @@ class ScriptsReport:
         """For people: every target, then a total."""
         for target in self.targets:
             yield from target.lines()
+        if not self.targets:
+            yield "no DDL scripts: nothing to do"
+        elif self.dry_run:
+            yield self._total()
+        else:
+            yield from summary_lines(self)
+
+    def _total(self) -> str:
         counts = Counter(str(target.status) for target in self.targets)
         shown = ", ".join(f"{count} {status}" for status, count in sorted(counts.items()))
         noun = "target" if len(self.targets) == 1 else "targets"
-        total = f"{len(self.targets)} {noun}: {shown}"
-        yield total if shown else "no DDL scripts: nothing to do"
+        return f"{len(self.targets)} {noun}: {shown}"
 
     def plan_lines(self) -> Iterator[str]:
         """For people: only what would run, and what is in the way."""
@@ -191,10 +221,11 @@ class ScriptsReport:
         ]
 
     def to_dict(self) -> dict[str, Any]:
-        """As JSON: a summary a target."""
+        """As JSON: a summary a target, and one of all."""
         return {
             "dry_run": self.dry_run,
             "targets": {target.target: target.to_dict() for target in self.targets},
+            **totals(self),
         }
 
 
@@ -203,10 +234,19 @@ Applied = Mapping[str, str | None]
 
 
 def plan_target(
-    target: str, scripts: Sequence[Script], applied: Applied, problems: Sequence[str]
+    target: str,
+    scripts: Sequence[Script],
+    applied: Applied,
+    problems: Sequence[str],
+    *,
+    accept_changed: bool = False,
 ) -> TargetReport:
-    """What would run. Nothing does where a script changed after it ran, or cannot be read."""
-    report = TargetReport(target, tuple(_plan_script(script, applied) for script in scripts))
+    """What would run. Nothing does where a script changed after it ran, or cannot be read.
+
+    With ``accept_changed`` such a script counts as run with its new text.
+    """
+    planned = (_plan_script(script, applied, accept_changed) for script in scripts)
+    report = TargetReport(target, tuple(planned))
     if problems:
         return report.failed("; ".join(problems))
     changed = [o.script.script_id for o in report.outcomes if o.status is ScriptStatus.FAILED]
@@ -215,13 +255,19 @@ def plan_target(
     return report
 
 
-def _plan_script(script: Script, applied: Applied) -> ScriptOutcome:
+_CHANGED = (
+    "the script was changed after it ran, and would not run again; take the change back and put it"
+    " into a new script, or let the new text count as what ran: ddl run --accept-changed"
+)
+
+
+def _plan_script(script: Script, applied: Applied, accept_changed: bool) -> ScriptOutcome:
     if script.script_id not in applied:
         return ScriptOutcome(script, ScriptStatus.PENDING)
     if applied[script.script_id] in (None, script.checksum):
         return ScriptOutcome(script, ScriptStatus.ALREADY_RUN)
-    error = (
-        "the script was changed after it ran, and would not run again;"
-        " take the change back, and put it into a new script"
-    )
-    return ScriptOutcome(script, ScriptStatus.FAILED, error)
+    if script.is_repeatable:
+        return ScriptOutcome(script, ScriptStatus.PENDING)
+    if accept_changed:
+        return ScriptOutcome(script, ScriptStatus.ACCEPTED)
+    return ScriptOutcome(script, ScriptStatus.FAILED, _CHANGED)

@@ -2,39 +2,41 @@
 
 Targets run at the same time, the scripts of a target one after another; a script that fails stops
 its target and no other one. What ran is a row in ``ddl_script_executions``; a row with `Success`
-means: never again.
+means: never again. Repeatable scripts run after the numbered ones, whenever their text has changed.
 
-A script must be repeatable (``IF NOT EXISTS`` and its like): a process that dies after the work and
-before its row is written leaves a script that runs again, and the statements before one that failed
-run again with it.
+Of a SQL script that failed or died half-way the next run does what is left (`script_work`). A
+Python script runs again as a whole, and so must be repeatable.
 """
 
 from __future__ import annotations
 
 import logging
+import sys
+import threading
 import time
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from datetime import datetime
-from functools import cache
+from typing import TextIO
 
 from lakeflow_meta.control.rows import RowError
-from lakeflow_meta.control.tables import DDL_SCRIPTS, EXECUTIONS, STATE, ControlTables, TableLayout
+from lakeflow_meta.control.tables import DDL_SCRIPTS, ControlTables
 from lakeflow_meta.errors import BackendError, ConfigError, ConflictError, NotFoundError
-from lakeflow_meta.findings import did_you_mean
+from lakeflow_meta.findings import Finding, did_you_mean
 from lakeflow_meta.ports import (
     Actor,
     Clock,
     ControlStore,
     Row,
+    ScriptTarget,
     Sleep,
-    SqlSession,
     nobody,
     utc_now,
 )
 from lakeflow_meta.progress import Event, Progress, StepState, silent
+from lakeflow_meta.scripts.execution_log import Execution, ExecutionLog
+from lakeflow_meta.scripts.python_script import compiled, names_used
 from lakeflow_meta.scripts.report import (
     Applied,
     ScriptOutcome,
@@ -43,40 +45,44 @@ from lakeflow_meta.scripts.report import (
     TargetReport,
     plan_target,
 )
-from lakeflow_meta.scripts.script import Language, Script, number_findings, read_script
-from lakeflow_meta.scripts.target_lease import LeaseTerms, TargetLease
-from lakeflow_meta.sql import split_statements
+from lakeflow_meta.scripts.script import (
+    Language,
+    Script,
+    file_name,
+    number_findings,
+    read_script,
+    syntax_findings,
+)
+from lakeflow_meta.scripts.script_work import run_body
+from lakeflow_meta.scripts.statements import Kind, read_statements
+from lakeflow_meta.scripts.target_lease import Leases, LeaseTerms, TargetLease
 
 __all__ = ["ScriptRunner", "ScriptsReport"]
 
 logger = logging.getLogger(__name__)
 
 _STEP = "run script"
-SUCCESS = "Success"
-FAILURE = "Failure"
-
-RunPython = Callable[[str, str], None]
-"""Runs a Python script: its text and its identity. Raises BackendError."""
+_WAIT = "wait for another runner"
 
 
 class ScriptRunner:
     """Runs the recorded scripts of targets.
 
-    ``session`` is called once a target, and only if SQL has to run. ``run_python`` runs ``.py``
-    scripts; without it they are refused by name. ``owner`` names the process, and ``is_alive``
-    tells of such a name whether its process may still run.
+    ``targets`` says where the scripts of a target run; its session is opened only if SQL has to
+    run, one for each script. ``owner`` names the process, and ``is_alive`` tells of such a name
+    whether its process may still run. Starts are ``stagger_seconds`` apart.
     """
 
     def __init__(
         self,
         store: ControlStore,
         tables: ControlTables,
-        session: Callable[[], SqlSession],
+        targets: Callable[[str], ScriptTarget],
         *,
         clock: Clock = utc_now,
         progress: Progress = silent,
         sleep: Sleep = time.sleep,
-        run_python: RunPython | None = None,
+        monotonic: Callable[[], float] = time.monotonic,
         run_id: str = "",
         actor: Actor = nobody,
         owner: str = "",
@@ -87,111 +93,129 @@ class ScriptRunner:
     ) -> None:
         self._store = store
         self._tables = tables
-        self._session = session
+        self._targets = targets
         self._clock = clock
         self._progress = progress
         self._sleep = sleep
-        self._run_python = run_python
+        self._monotonic = monotonic
         self._run_id = run_id or uuid.uuid4().hex
-        self._actor = cache(actor)
-        self._owner = f"{owner}/{uuid.uuid4().hex}"
-        self._is_alive = is_alive
-        self._terms = terms or LeaseTerms()
+        self._log = ExecutionLog(store, tables, clock=clock, actor=actor, run_id=self._run_id)
+        self._leases = Leases(
+            store,
+            tables,
+            owner,
+            is_alive=is_alive,
+            terms=terms or LeaseTerms(),
+            clock=clock,
+            sleep=sleep,
+            monotonic=monotonic,
+        )
         self._stagger_seconds = stagger_seconds
         self._max_parallel = max_parallel
 
-    def run(self, targets: Sequence[str] | None = None, dry_run: bool = False) -> ScriptsReport:
+    def run(
+        self,
+        targets: Sequence[str] | None = None,
+        dry_run: bool = False,
+        *,
+        accept_changed: bool = False,
+        output: TextIO | None = None,
+    ) -> ScriptsReport:
         """Run what has not run yet: all targets, or the named ones.
 
-        Failures are in the report (`ScriptsReport.raise_failures`). Raises ConfigError for a
-        target that has no script, BackendError when the control tables cannot be read.
+        ``accept_changed``: the new text of scripts that were changed after they ran counts as what
+        ran. What Python scripts print goes to ``output`` (stderr). Failures are in the report
+        (`ScriptsReport.raise_failures`). Raises ConfigError for a target that has no script,
+        BackendError when the control tables cannot be read.
         """
+        started = self._monotonic()
         recorded = self._recorded()
         chosen = sorted(recorded) if targets is None else _chosen(targets, recorded)
-        applied = self._applied()
-        planned = [recorded[target].plan(applied) for target in chosen]
+        applied = self._log.applied()
+        found = [recorded[target] for target in chosen]
+        planned = [target.plan(applied, accept_changed) for target in found]
         if dry_run:
-            return ScriptsReport(tuple(planned), dry_run=True)
-        todo = [report.target for report in planned if report.pending]
-        done = self._run_targets([recorded[target] for target in todo])
-        return ScriptsReport(tuple(done.get(report.target, report) for report in planned))
+            shown = (replace(report, planned=True) for report in planned)
+            return ScriptsReport(tuple(shown), dry_run=True)
+        todo = [_TargetRun(recorded[r.target], r) for r in planned if r.pending or r.accepted]
+        self._run_targets(todo, accept_changed, output or sys.stderr)
+        done = {run.report.target: run.report for run in todo}
+        reports = tuple(done.get(report.target, report) for report in planned)
+        return ScriptsReport(reports, seconds=self._monotonic() - started)
 
     # --- what is recorded
 
     def _recorded(self) -> dict[str, _Target]:
         rows: dict[str, list[Row]] = {}
-        for row in self._rows(DDL_SCRIPTS):
+        for row in self._script_rows():
             rows.setdefault(row["target"] or "(no target)", []).append(row)
-        return {name: _Target.of(name, found) for name, found in rows.items()}
+        return {name: _Target.of(name, found, self._targets(name)) for name, found in rows.items()}
 
-    def _applied(self) -> Applied:
-        rows = self._rows(EXECUTIONS, "script_id", "execution_status", "update_date", "checksum")
-        succeeded = [row for row in rows if row["execution_status"] == SUCCESS]
-        succeeded.sort(key=lambda row: row["update_date"])
-        return {row["script_id"]: row["checksum"] for row in succeeded}
-
-    def _rows(self, layout: TableLayout, *columns: str) -> list[Row]:
-        """Rows of a control table; none where it was never made, so nothing is recorded in it."""
+    def _script_rows(self) -> list[Row]:
+        """None where the table was never made, so nothing is recorded in it."""
         try:
-            found = self._store.read(self._tables.of(layout), columns=columns or None)
+            rows: list[Row] = self._store.read(self._tables.of(DDL_SCRIPTS)).to_pylist()
         except NotFoundError:
             return []
-        rows: list[Row] = found.to_pylist()
         return rows
 
     # --- running
 
-    def _run_targets(self, targets: Sequence[_Target]) -> dict[str, TargetReport]:
-        if not targets:
-            return {}
-        self._actor()  # what has run must be logged, so who runs it is asked before
-        for layout in (EXECUTIONS, STATE):
-            self._store.ensure(self._tables.of(layout), layout)
-        workers = min(len(targets), self._max_parallel)
+    def _run_targets(
+        self, runs: Sequence[_TargetRun], accept_changed: bool, output: TextIO
+    ) -> None:
+        if not runs:
+            return
+        self._log.ensure()
+        self._leases.ensure()
+        began = self._monotonic()
+        stopped = threading.Event()
+
+        def start(index: int, run: _TargetRun) -> None:
+            """Starts are staggered, so that targets do not all ask for the same at once."""
+            passed = self._monotonic() - began
+            self._sleep(max(0.0, index * self._stagger_seconds - passed))
+            self._run_target(run, accept_changed, output, stopped)
+
+        workers = min(len(runs), self._max_parallel)
         with ThreadPoolExecutor(workers, thread_name_prefix="ddl") as pool:
-            reports = pool.map(self._run_target, range(len(targets)), targets)
-            return {report.target: report for report in reports}
+            try:
+                for _ in pool.map(start, range(len(runs)), runs):
+                    pass
+            finally:  # Ctrl-C, too: scripts that have begun come to their end, no other one begins
+                stopped.set()
 
-    def _run_target(self, index: int, target: _Target) -> TargetReport:
-        """Starts are staggered, so that targets do not all ask for the same things at once."""
-        self._sleep(index * self._stagger_seconds)
-        run = _TargetRun(target.plan(self._applied()))
-        refused = self._refused(run.report)
-        if refused:
-            return run.report.failed(refused)
-        lease = TargetLease(
-            self._store,
-            self._tables.of(STATE),
-            target.name,
-            self._owner,
-            terms=self._terms,
-            clock=self._clock,
-            sleep=self._sleep,
-            is_alive=self._is_alive,
-        )
+    def _run_target(
+        self, run: _TargetRun, accept_changed: bool, output: TextIO, stopped: threading.Event
+    ) -> None:
+        target = run.target
+        lease = self._leases.of(target.name)
         try:
-            with lease.held():
-                run = _TargetRun(target.plan(self._applied()))
-                self._run_scripts(run, lease)
+            with lease.held(lambda holder: self._tell_wait(target.name, holder)):
+                applied = self._log.applied()
+                run.report = target.plan(applied, accept_changed)
+                if not run.report.error:
+                    self._accept(run.report, applied)
+                    self._run_scripts(run, lease, output, stopped)
         except (BackendError, ConflictError) as error:
-            return run.report.failed(str(error))
-        return run.report
+            run.report = run.report.failed(str(error), raised=True)
 
-    def _refused(self, report: TargetReport) -> str:
-        if self._run_python is not None:
-            return ""
-        python = [s.script_id for s in report.pending if s.language is Language.PY]
-        return f"Python scripts cannot be run here: {', '.join(python)}" if python else ""
+    def _accept(self, report: TargetReport, applied: Applied) -> None:
+        for script in report.accepted:
+            self._log.accept(script, applied[script.script_id])
 
-    def _run_scripts(self, run: _TargetRun, lease: TargetLease) -> None:
-        started = time.monotonic()
-        session = _LazySession(self._session)
+    def _run_scripts(
+        self, run: _TargetRun, lease: TargetLease, output: TextIO, stopped: threading.Event
+    ) -> None:
+        started = self._monotonic()
         pending = run.report.pending
         for number, script in enumerate(pending, start=1):
             lease.check()
+            if stopped.is_set():
+                return
             self._tell(script, StepState.STARTED, number, len(pending))
-            outcome = self._run_script(script, session)
-            run.settle(outcome, time.monotonic() - started)
+            outcome = self._run_script(script, run.target.place, lease, output)
+            run.settle(outcome, self._monotonic() - started)
             failed = outcome.status is ScriptStatus.FAILED
             state = StepState.FAILED if failed else StepState.DONE
             self._tell(script, state, number, len(pending), outcome.error)
@@ -199,56 +223,47 @@ class ScriptRunner:
                 run.report = run.report.failed("")
                 return
 
-    def _run_script(self, script: Script, session: _LazySession) -> ScriptOutcome:
-        started_at, started = self._clock(), time.monotonic()
-        error = self._execute(script, session)
-        seconds = time.monotonic() - started
-        unlogged = self._log(script, error, started_at, seconds)
+    def _run_script(
+        self, script: Script, place: ScriptTarget, lease: TargetLease, output: TextIO
+    ) -> ScriptOutcome:
+        started_at, started = self._clock(), self._monotonic()
+        try:
+            run_body(script, place, lease, output)
+            error = ""
+        except ConflictError as lost:
+            # Another runner may be at this script now: what is to be said of it is his to say.
+            return ScriptOutcome(script, ScriptStatus.FAILED, str(lost))
+        except (BackendError, ConfigError) as failure:
+            error = str(failure)
+        seconds = self._monotonic() - started
+        execution = Execution(
+            script.script_id,
+            script.name,
+            error,
+            target=script.target,
+            checksum=script.checksum,
+            started_at=started_at,
+            seconds=seconds,
+        )
+        unlogged = self._write(execution)
         if unlogged:
             error = f"{error}; {unlogged}" if error else f"the work is done, but {unlogged}"
-        status = ScriptStatus.FAILED if error else ScriptStatus.SUCCESS
-        return ScriptOutcome(script, status, error, seconds)
+        if error:
+            return ScriptOutcome(script, ScriptStatus.FAILED, error, seconds)
+        lease.forget(script.script_id)
+        return ScriptOutcome(script, ScriptStatus.SUCCESS, seconds=seconds)
 
-    def _execute(self, script: Script, session: _LazySession) -> str:
-        """Run one script; why it failed, or nothing."""
-        if script.language is Language.PY and self._run_python is not None:
-            try:
-                self._run_python(script.body, script.script_id)
-            except BackendError as error:
-                return str(error)
-            return ""
-        statements = split_statements(script.body)
-        for number, statement in enumerate(statements, start=1):
-            try:
-                session.get().execute(statement)
-            except BackendError as error:
-                return f"statement {number} of {len(statements)}: {error}"
-        return ""
-
-    def _log(self, script: Script, error: str, started_at: datetime, seconds: float) -> str:
+    def _write(self, execution: Execution) -> str:
         """Append the execution's row; why that failed, or nothing.
 
-        If the process dies just before, the script runs again. The row of work that was done is
-        never turned into a `Failure`.
+        If the process dies just before, the script runs again: of SQL only the last statement, and
+        that without a second effect. Work that was done is never turned into a `Failure`.
         """
-        row = {
-            "script_id": script.script_id,
-            "script_name": script.name,
-            "execution_status": FAILURE if error else SUCCESS,
-            "update_date": self._clock(),
-            "checksum": script.checksum,
-            "started_at": started_at,
-            "duration_seconds": seconds,
-            "error": error or None,
-            "run_id": self._run_id,
-            "executed_by": self._actor() or None,
-            "target": script.target,
-        }
-        note = {"verb": "ddl run", "actor": self._actor()}
         try:
-            self._store.append(self._tables.of(EXECUTIONS), [row], note=note)
+            self._log.write(execution)
         except (BackendError, ConflictError) as failure:
-            logger.warning("%s: the execution log was not written: %s", script.script_id, failure)
+            name = execution.script_id
+            logger.warning("%s: the execution log was not written: %s", name, failure)
             return f"the execution log could not be written, so it will run again: {failure}"
         return ""
 
@@ -257,17 +272,21 @@ class ScriptRunner:
     ) -> None:
         self._progress(Event(_STEP, script.script_id, state, number, total, detail))
 
+    def _tell_wait(self, target: str, holder: str) -> None:
+        self._progress(Event(_WAIT, target, StepState.STARTED, detail=holder))
+
 
 @dataclass(frozen=True, slots=True)
 class _Target:
-    """The active scripts of a target in order, and rows that stand in their way."""
+    """The active scripts of a target in order, and what stands in their way."""
 
     name: str
     scripts: tuple[Script, ...]
     problems: tuple[str, ...]
+    place: ScriptTarget
 
     @classmethod
-    def of(cls, name: str, rows: Sequence[Row]) -> _Target:
+    def of(cls, name: str, rows: Sequence[Row], place: ScriptTarget) -> _Target:
         scripts, problems = [], []
         for row in rows:
             try:
@@ -276,16 +295,41 @@ class _Target:
                 problems.append(f"script {row.get('script_id')!r} cannot be read: {error}")
         active = sorted((s for s in scripts if s.is_active), key=lambda script: script.order)
         problems += [finding.message for finding in number_findings(active)]
-        return cls(name, tuple(active), tuple(problems))
+        return cls(name, tuple(active), tuple(problems), place)
 
-    def plan(self, applied: Applied) -> TargetReport:
-        return plan_target(self.name, self.scripts, applied, self.problems)
+    def plan(self, applied: Applied, accept_changed: bool) -> TargetReport:
+        report = plan_target(
+            self.name, self.scripts, applied, self.problems, accept_changed=accept_changed
+        )
+        report = replace(report, noun=self.place.noun)
+        problems = [problem for script in report.pending for problem in self._in_the_way(script)]
+        return report.failed("; ".join(problems)) if problems else report
+
+    def _in_the_way(self, script: Script) -> Iterator[str]:
+        """What would stop a script in the middle of a run, and can be known before."""
+        if script.language is Language.PY:
+            found = [_line(finding) for finding in syntax_findings([script])]
+            yield from found or self._lacking(script)
+        elif not self.place.allows_transactions:
+            statements = read_statements(script.body, self.place.dialect)
+            for number, statement in enumerate(statements, start=1):
+                if statement.kind in (Kind.BEGIN, Kind.END):
+                    yield f"{script.script_id}: statement {number}: {_NO_TRANSACTIONS}"
+
+    def _lacking(self, script: Script) -> Iterator[str]:
+        names = names_used(compiled(script.body, file_name(script.script_id)))
+        if reason := self.place.lacks(names):
+            yield f"{script.script_id}: {reason}"
+
+
+_NO_TRANSACTIONS = "every statement is a transaction of its own; leave BEGIN and COMMIT out"
 
 
 @dataclass(slots=True)
 class _TargetRun:
-    """The report of a target while it runs."""
+    """A target that runs, and its report so far."""
 
+    target: _Target
     report: TargetReport
 
     def settle(self, outcome: ScriptOutcome, seconds: float) -> None:
@@ -295,17 +339,9 @@ class _TargetRun:
         self.report = replace(self.report, outcomes=outcomes, seconds=seconds)
 
 
-class _LazySession:
-    """The session of one target, asked for when its first statement runs."""
-
-    def __init__(self, make: Callable[[], SqlSession]) -> None:
-        self._make = make
-        self._made: SqlSession | None = None
-
-    def get(self) -> SqlSession:
-        if self._made is None:
-            self._made = self._make()
-        return self._made
+def _line(finding: Finding) -> str:
+    file, line = finding.path
+    return f"{file}, line {line}: {finding.message}"
 
 
 def _chosen(targets: Sequence[str], recorded: dict[str, _Target]) -> list[str]:

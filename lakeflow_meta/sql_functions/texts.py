@@ -36,14 +36,16 @@ def rpad(text: str, length: int, pad: str = " ") -> str:
 
 def _padding(text: str, length: int, pad: str) -> str:
     missing = _small(length) - len(text)
-    return (pad * missing)[:missing] if missing > 0 else ""
+    return (pad * (missing // len(pad) + 1))[:missing] if missing > 0 and pad else ""
 
 
 def repeat(text: str, times: int) -> str:
-    return text * _small(times * max(1, len(text))) if times <= 0 else text * times
+    _small(len(text) * times)
+    return text * times
 
 
 def _small(length: int) -> int:
+    """The length, where it is one that memory is for; below 0 it is 0."""
     if length > 10_000_000:
         raise SqlValueError("a text of more than 10 million characters")
     return max(0, length)

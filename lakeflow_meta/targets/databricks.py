@@ -6,6 +6,7 @@ else through a SQL warehouse.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
@@ -15,9 +16,12 @@ from lakeflow_meta.errors import ConfigError
 from lakeflow_meta.ports import (
     BatchLoader,
     ControlStore,
+    ExtractFolders,
     FileLister,
+    InteractiveWarehouse,
     MetadataFolder,
     QueriesApi,
+    Sleep,
     SqlSession,
     TableReader,
 )
@@ -34,6 +38,7 @@ if TYPE_CHECKING:
     from lakeflow_meta.backends.sql_store import RunSql
     from lakeflow_meta.backends.workspace_calls import WorkspaceCalls
     from lakeflow_meta.backends.workspace_upload import WorkspaceUploads
+    from lakeflow_meta.paths import PathMap
     from lakeflow_meta.settings import Settings
 
 RUNTIME_VERSION = "DATABRICKS_RUNTIME_VERSION"
@@ -110,6 +115,9 @@ class DatabricksTarget:
         spark = self._spark or (active_session() if self._inside else None)
         if spark is not None:
             return SparkRunner(spark)
+        return self._on_warehouse()
+
+    def _on_warehouse(self) -> RunSql:
         from lakeflow_meta.backends.statement_execution import StatementExecution
 
         warehouse_id = self._warehouse_id
@@ -193,6 +201,19 @@ class DatabricksTarget:
 
         return RunSqlSession(self._run_sql)
 
+    def open_warehouse(self, sleep: Sleep = time.sleep) -> InteractiveWarehouse:
+        """The SQL warehouse that is named, else the Spark session of this compute."""
+        from lakeflow_meta.backends.databricks_warehouse import DatabricksWarehouse
+
+        named = self._settings.warehouse_id is not None and self._spark is None
+        return DatabricksWarehouse(self._on_warehouse() if named else self._run_sql, sleep=sleep)
+
+    def warehouse_state(self) -> str:
+        """What the workspace says of the SQL warehouse, without starting it."""
+        from lakeflow_meta.backends.databricks_warehouse import warehouse_state
+
+        return warehouse_state(self.client, self._warehouse_id)
+
     @cached_property
     def table_reader(self) -> TableReader:
         """What tables look like in Unity Catalog."""
@@ -209,12 +230,70 @@ class DatabricksTarget:
 
     @property
     def files(self) -> FileLister:
-        """Not in this version."""
-        return _not_built("the file ingestor")
+        """Files of volumes by their mount, and by Spark what is not on this machine."""
+        from lakeflow_meta.backends.any_files import AnyFiles
+        from lakeflow_meta.backends.local_files import LocalFiles
+        from lakeflow_meta.backends.spark_files import SparkFiles
+
+        by_spark = SparkFiles(self._ingesting_session)
+        local = LocalFiles(self._paths) if self._inside else by_spark
+        return AnyFiles(local, by_spark)
 
     def batch_loader(self) -> BatchLoader:
-        """Not in this version."""
-        return _not_built("the file ingestor")
+        """Puts batches of files into tables with the Spark session of this compute."""
+        from lakeflow_meta.backends.spark_ingest.loader import SparkLoader
+
+        return SparkLoader(self._ingesting_session, self._paths, locate=lambda _table: None)
+
+    @property
+    def _paths(self) -> PathMap:
+        from lakeflow_meta.paths import PathMap
+
+        return PathMap(Path.cwd(), volumes_mounted=self._inside)
+
+    def _ingesting_session(self) -> SparkSession:
+        """Raises ConfigError where there is no Spark to ingest with."""
+        if self._spark is None and not self._inside:
+            raise ConfigError(
+                "files are ingested on the workspace, by its Spark: run this inside a job or a"
+                " notebook (a task of type ingest does), or give the session: spark=…"
+            )
+        return self.spark_session()
+
+    def spark_session(self) -> SparkSession:
+        """The session of the compute that this process runs on."""
+        if self._spark is not None:
+            return self._spark
+        self._refuse_outside("extracts of a lakehouse")
+        from lakeflow_meta.backends.spark_runner import active_session
+
+        return active_session()
+
+    @property
+    def extract_folders(self) -> ExtractFolders:
+        """Folders of volumes, by their mount."""
+        self._refuse_outside("extracts")
+        from lakeflow_meta.backends.extracts.folders import LocalExtractFolders
+        from lakeflow_meta.paths import PathMap
+
+        return LocalExtractFolders(PathMap(Path.cwd()), has_project=False)
+
+    def project_file(self, path: str) -> Path:
+        """A file of a volume or of the workspace."""
+        if not path.startswith("/"):
+            raise ConfigError(
+                f"there is no project here that {path} could be in;"
+                " write /Volumes/… or /Workspace/…"
+            )
+        return Path(path)
+
+    def _refuse_outside(self, what: str) -> None:
+        """Raises ConfigError where volumes are not mounted."""
+        if not self._inside:
+            raise ConfigError(
+                f"{what} are written on the workspace, where its volumes are: deploy a job with a"
+                " task of type extract, and run it; or use a local target"
+            )
 
     def metadata_folder(self, path: str) -> MetadataFolder:
         """A folder of this machine, or of a volume: by its mount, else through the Files API."""

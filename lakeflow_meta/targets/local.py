@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import getpass
 import os
+import time
 from collections.abc import Callable
 from datetime import timedelta
 from functools import cached_property
@@ -13,18 +14,23 @@ from typing import TYPE_CHECKING, TextIO
 from lakeflow_meta.ports import (
     Clock,
     ControlStore,
+    FileLister,
+    InteractiveWarehouse,
     MetadataFolder,
     PermissionsApi,
+    Sleep,
     SqlSession,
 )
 from lakeflow_meta.progress import Progress
 from lakeflow_meta.targets.target import ApplyTerms, SyncTerms
 
 if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
     from lakeflow_meta.backends.delta_log import DeltaLogReader
+    from lakeflow_meta.backends.extracts.folders import LocalExtractFolders
     from lakeflow_meta.backends.local.jobs.workspace import LocalWorkspace
     from lakeflow_meta.backends.local.spark.session import EmbeddedSpark
-    from lakeflow_meta.backends.local_files import LocalFiles
     from lakeflow_meta.backends.spark_ingest.loader import SparkLoader
     from lakeflow_meta.control.tables import ControlTables
     from lakeflow_meta.names import TableName
@@ -153,6 +159,20 @@ class LocalTarget:
 
         return SparkSqlSession(self.spark.task_session())
 
+    def open_warehouse(self, sleep: Sleep = time.sleep) -> InteractiveWarehouse:
+        """The PostgreSQL that is named, else the embedded one below the home."""
+        from lakeflow_meta.backends.postgres.of_settings import open_postgres
+
+        password = os.environ.get("POSTGRES_PASSWORD")
+        return open_postgres(self._settings.postgres, self._home, password, sleep)
+
+    def warehouse_state(self) -> str:
+        """How the PostgreSQL is reached; an embedded one is not started for that."""
+        from lakeflow_meta.backends.postgres.of_settings import postgres_state
+
+        password = os.environ.get("POSTGRES_PASSWORD")
+        return postgres_state(self._settings.postgres, self._home, password)
+
     @cached_property
     def table_reader(self) -> DeltaLogReader:
         """What tables look like now, from their logs: no Spark."""
@@ -166,11 +186,13 @@ class LocalTarget:
         return SyncTerms()
 
     @property
-    def files(self) -> LocalFiles:
-        """Files to ingest, of volumes and of the project."""
+    def files(self) -> FileLister:
+        """Files to ingest: of volumes and of the project, and what Spark reaches by a URI."""
+        from lakeflow_meta.backends.any_files import AnyFiles
         from lakeflow_meta.backends.local_files import LocalFiles
+        from lakeflow_meta.backends.spark_files import SparkFiles
 
-        return LocalFiles(self._paths)
+        return AnyFiles(LocalFiles(self.paths), SparkFiles(lambda: self.spark.task_session()))
 
     def batch_loader(self) -> SparkLoader:
         """Appends batches of files with the embedded Spark."""
@@ -178,7 +200,7 @@ class LocalTarget:
 
         return SparkLoader(
             self.spark.task_session,
-            self._paths,
+            self.paths,
             locate=self._table_folder,
             parallelism=os.cpu_count(),
         )
@@ -190,13 +212,28 @@ class LocalTarget:
         known = table_or_none(table.catalog, table.schema, table.name)
         return None if known is None else Warehouse(self._warehouse).location(known)
 
+    def spark_session(self) -> SparkSession:
+        """A session of its own on the embedded Spark; starts it."""
+        return self.spark.task_session()
+
+    @property
+    def extract_folders(self) -> LocalExtractFolders:
+        """Folders of volumes and of the project."""
+        from lakeflow_meta.backends.extracts.folders import LocalExtractFolders
+
+        return LocalExtractFolders(self.paths)
+
+    def project_file(self, path: str) -> Path:
+        """A file of the project or of a volume."""
+        return self.paths.local(path)
+
     # --- metadata files
 
     def metadata_folder(self, path: str) -> MetadataFolder:
         """A folder of this machine, or of a volume."""
         from lakeflow_meta.backends.metadata_folders import open_folder
 
-        return open_folder(path, self._paths)
+        return open_folder(path, self.paths)
 
     def has_file(self, path: str, /) -> bool:
         """Whether a file of the project or of a volume is there."""
@@ -205,10 +242,11 @@ class LocalTarget:
     # --- inside
 
     def _local_path(self, path: Path) -> Path:
-        return self._paths.local(str(path))
+        return self.paths.local(str(path))
 
     @cached_property
-    def _paths(self) -> PathMap:
+    def paths(self) -> PathMap:
+        """Where the volumes and the project of this home are."""
         from lakeflow_meta.paths import PathMap
 
         return PathMap.of_home(self._home, self._project_root)

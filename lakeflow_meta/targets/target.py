@@ -2,22 +2,30 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
-from typing import Protocol
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
 
 from lakeflow_meta.jobs.known_fields import UnknownFields, knows_all
 from lakeflow_meta.ports import (
     BatchLoader,
     ControlStore,
+    ExtractFolders,
     FileLister,
+    InteractiveWarehouse,
     JobsApi,
     MetadataFolder,
     PermissionsApi,
     QueriesApi,
+    Sleep,
     SqlSession,
     TableReader,
 )
 from lakeflow_meta.schema.capabilities import OPEN_SOURCE_DELTA, Capabilities
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +90,12 @@ class Target(Protocol):
     def sql_session(self) -> SqlSession:
         """SQL on the data plane."""
 
+    def open_warehouse(self, sleep: Sleep = time.sleep) -> InteractiveWarehouse:
+        """The SQL database; nothing is opened before its first statement."""
+
+    def warehouse_state(self) -> str:
+        """How the SQL database is reached. Raises ConfigError, BackendError where it is not."""
+
     @property
     def table_reader(self) -> TableReader:
         """What tables look like now."""
@@ -96,6 +110,16 @@ class Target(Protocol):
 
     def batch_loader(self) -> BatchLoader:
         """Appends batches of files to tables."""
+
+    def spark_session(self) -> SparkSession:
+        """A Spark session of its own settings; starts Spark where it is not running."""
+
+    @property
+    def extract_folders(self) -> ExtractFolders:
+        """Folders that extracts are written to."""
+
+    def project_file(self, path: str) -> Path:
+        """A file of the project, by the path that people wrote. Raises ConfigError."""
 
     def metadata_folder(self, path: str) -> MetadataFolder:
         """A folder of metadata files, by the path that people typed."""

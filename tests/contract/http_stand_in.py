@@ -47,7 +47,7 @@ _FIELDS = {
     "schema": str,
     "query_tags": list,
 }
-_TYPES = {"STRING", "BOOLEAN", "INT", "BIGINT", "DOUBLE", "DATE", "TIMESTAMP", "DECIMAL(38,6)"}
+_TYPES = re.compile(r"STRING|BOOLEAN|INT|BIGINT|DOUBLE|DATE|TIMESTAMP|DECIMAL\(\d\d?,\d\d?\)")
 _TYPE_TEXTS = {
     pa.string(): "STRING",
     pa.bool_(): "BOOLEAN",
@@ -312,7 +312,7 @@ def _parameters(body: Mapping[str, Any]) -> dict[str, Any]:
     for item in items:
         if not {"name"} <= set(item) <= {"name", "type", "value"}:
             raise _invalid(f"a parameter has name, type and value, not {sorted(item)}")
-        if item.get("type", "STRING") not in _TYPES:
+        if not _TYPES.fullmatch(item.get("type", "STRING")):
             raise _invalid(f"{item['type']} is no type of a parameter")
         if not isinstance(item.get("value", ""), str):
             raise _invalid("a value is text")

@@ -31,7 +31,7 @@ from contract.jobs_stand_in import (
 from contract.stand_in_server import TOKEN
 from databricks.sdk import WorkspaceClient
 from databricks.sdk.service import jobs as sdk
-from unit.jobs.conftest import CONTEXT, TABLES, World
+from jobs_world import CONTEXT, TABLES, World
 
 from lakeflow_meta.backends.databricks_jobs import DatabricksJobs
 from lakeflow_meta.backends.databricks_permissions import DatabricksPermissions

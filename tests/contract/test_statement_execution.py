@@ -84,6 +84,23 @@ def test_a_query_comes_back_whole_and_typed_from_its_chunks(run: StatementExecut
     assert run.query("SELECT 1").equals(ROWS)
 
 
+def test_a_stream_fetches_a_part_when_it_is_asked_for(
+    run: StatementExecution, service: StandIn
+) -> None:
+    schema, parts = run.stream("SELECT 1")
+    assert schema.equals(ROWS.schema)
+    fetched = len([line for line in service.requests if "storage" in line])
+    assert fetched == 1
+    assert pa.concat_tables(parts).equals(ROWS)
+
+
+def test_a_stream_that_lacks_its_end_is_an_error(run: StatementExecution, service: StandIn) -> None:
+    service.faults.lose_last_chunk = True
+    _, parts = run.stream("SELECT 1")
+    with pytest.raises(BackendError):
+        list(parts)
+
+
 def test_without_links_a_query_comes_inline(service: StandIn, slept: list[float]) -> None:
     assert runner(service, slept, external_links=False).query("SELECT 1").equals(ROWS)
     assert not [line for line in service.requests if "storage" in line]
@@ -147,7 +164,8 @@ def test_a_result_too_large_to_be_inline_is_an_error(
 def test_values_travel_as_typed_parameters(run: StatementExecution, warehouse: Warehouse) -> None:
     there = datetime(2025, 3, 1, 17, 30, tzinfo=timezone(timedelta(hours=5, minutes=30)))
     values = {"a": "it's", "b": True, "c": 7, "d": 0.1, "e": there, "f": None}
-    run.query("SELECT :a, :b, :c, :d, :e, :f", values)
+    values |= {"g": date(2025, 1, 31), "h": Decimal("-1.50"), "i": Decimal("1E+3")}
+    run.query("SELECT :a, :b, :c, :d, :e, :f, :g, :h, :i", values)
     assert warehouse.asked[0][1] == {
         "a": ("STRING", "it's"),
         "b": ("BOOLEAN", "true"),
@@ -155,6 +173,9 @@ def test_values_travel_as_typed_parameters(run: StatementExecution, warehouse: W
         "d": ("DOUBLE", "0.1"),
         "e": ("TIMESTAMP", "2025-03-01T12:00:00+00:00"),
         "f": ("STRING", None),
+        "g": ("DATE", "2025-01-31"),
+        "h": ("DECIMAL(3,2)", "-1.50"),
+        "i": ("DECIMAL(4,0)", "1000"),
     }
 
 

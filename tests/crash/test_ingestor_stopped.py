@@ -4,20 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from ingest_world import source
 
 from lakeflow_meta.backends.deltars import DeltaRsStore
 from lakeflow_meta.errors import ConflictError
 from lakeflow_meta.ingest.batch import BatchLimits
 from lakeflow_meta.ingest.lanes import LeaseTerms
+from lakeflow_meta.ingest.selection import Selection
 from lakeflow_meta.ingest.source import FileSource
 
 SOURCE = FileSource.parse("m/s", {"path": "/in", "format": "csv"}, {"table": "main.raw.people"})
 LIMITS = BatchLimits(max_files=3)
 EXPIRED = LeaseTerms().seconds + 1
+DAY = 24 * 60 * 60.0
 
 
 def fill(world: Any) -> None:
@@ -56,18 +60,150 @@ def stops(calls: int) -> Iterator[tuple[int, str]]:
         yield number, "after"
 
 
+# --------------------------------------------------------------------------- every way to ingest
+
+
+@dataclass(frozen=True)
+class Way:
+    """One way to ingest: the source, and what its folder holds."""
+
+    source: FileSource
+    fill: Callable[[Any], None]
+    selection: Selection = field(default_factory=Selection)
+
+
+def several(world: Any) -> None:
+    for number in range(4):
+        world.files.put(f"/in/{number}.csv", f"{number} a\n{number + 10} b\n")
+    world.files.put("/in/copy.csv", "1 a\n11 b\n")
+
+
+def old_and_new(world: Any) -> None:
+    several(world)
+    world.process("first").ingest(source(), LIMITS)
+    world.files.put("/in/1.csv", "1 changed\n")
+    world.files.touch("/in/2.csv")
+    world.files.put("/in/new.csv", "5 c\n")
+    world.files.put("/in/new2.csv", "5 d\n6 e\n")
+
+
+def ingested(world: Any) -> None:
+    several(world)
+    world.process("first").ingest(source(), LIMITS)
+
+
+ARCHIVE = {"after_success": "archive", "archive_path": "/done"}
+WAYS = {
+    "directory": Way(source(), fill),
+    "one file": Way(source("/in/0.csv"), several),
+    "overwrite": Way(source(target={"write_mode": "overwrite"}), several),
+    "merge": Way(source(target={"write_mode": "merge", "keys": ["id"]}), old_and_new),
+    "a change is skipped": Way(source(on_change="skip"), old_and_new),
+    "a change is a failure": Way(source(on_change="fail"), old_and_new),
+    "archive": Way(source(**ARCHIVE), old_and_new),
+    "archive a folder with bad files": Way(source(**ARCHIVE), fill),
+    "delete": Way(source(after_success="delete"), old_and_new),
+    "archive what was ingested before": Way(source(**ARCHIVE), ingested),
+    "force": Way(source(), ingested, Selection(force=True)),
+    "force some, and archive": Way(
+        source(**ARCHIVE), ingested, Selection(frozenset({"/in/1.csv", "/in/copy.csv"}), force=True)
+    ),
+}
+
+
+def whole_outcome(world: Any) -> Any:
+    names = ("file_path", "file_hash", "status", "record_count", "duplicate_of", "error_message")
+    rows = {tuple(row[name] for name in names) for row in world.ledger_rows()}
+    return world.target.rows, rows, {path: world.files.text(path) for path in world.files.paths}
+
+
+@pytest.mark.parametrize("name", WAYS)
 def test_killed_at_any_step_the_next_run_ends_as_if_nothing_had_happened(
-    undisturbed: Any, world_factory: Callable[[], Any], killed: type[BaseException]
+    name: str, world_factory: Callable[[], Any], killed: type[BaseException]
 ) -> None:
-    expected, process = outcome(undisturbed[0]), undisturbed[1]
-    assert process.calls > 25
+    """Force is an exception: died before it was written down, it did not happen."""
+    way = WAYS[name]
+    world, process = run_of(way, world_factory)
+    expected = [whole_outcome(world)]
+    if way.selection.force:
+        unforced, _ = run_of(replace(way, selection=Selection()), world_factory)
+        expected.append(whole_outcome(unforced))
     for number, when in stops(process.calls):
         world = world_factory()
-        fill(world)
+        way.fill(world)
         with pytest.raises(killed):
-            world.process("p1", stop_at=number, when=when).ingest(SOURCE, LIMITS)
-        world.process("p2").ingest(SOURCE, LIMITS)
-        assert outcome(world) == expected, (number, when, process.steps[number - 1])
+            world.process("p1", stop_at=number, when=when).ingest(way.source, LIMITS, way.selection)
+        world.process("p2").ingest(way.source, LIMITS)
+        where = (number, when, process.steps[number - 1])
+        assert whole_outcome(world) in expected, where
+        if "loader.load" in process.steps[:number]:
+            assert whole_outcome(world) == expected[0], where
+
+
+def run_of(way: Way, world_factory: Callable[[], Any]) -> tuple[Any, Any]:
+    world = world_factory()
+    way.fill(world)
+    process = world.process("p1")
+    process.ingest(way.source, LIMITS, way.selection)
+    assert process.calls > 1
+    world.process("again").ingest(way.source, LIMITS)
+    return world, process
+
+
+@pytest.mark.parametrize("jump", [DAY, -DAY])
+@pytest.mark.parametrize("one_machine", [True, False])
+def test_killed_and_then_the_clock_jumps(
+    world_factory: Callable[[], Any], killed: type[BaseException], jump: float, one_machine: bool
+) -> None:
+    """That the process is gone is seen on its machine; on another one its lease has to end."""
+    way = WAYS["directory"]
+    expected, process = run_of(way, world_factory)
+    for number, when in stops(process.calls):
+        world = world_factory()
+        way.fill(world)
+        with pytest.raises(killed):
+            world.process("p1", stop_at=number, when=when).ingest(way.source, LIMITS)
+        world.clock.advance(jump)
+        if not one_machine:
+            world.dead.clear()
+            world.one_machine = False
+        world.process("p2").ingest(way.source, LIMITS)
+        if not one_machine:
+            world.clock.advance(DAY + EXPIRED)
+            world.process("p3").ingest(way.source, LIMITS)
+        where = (number, when, process.steps[number - 1])
+        assert whole_outcome(world) == whole_outcome(expected), where
+
+
+@pytest.mark.parametrize("name", WAYS)
+def test_paused_at_any_step_while_another_works_every_way_keeps_its_rows(
+    name: str, world_factory: Callable[[], Any]
+) -> None:
+    """Of two runs that overwrite, the files of the later one are what is left. What the other one
+    put away before cannot be forced."""
+    way = WAYS[name]
+    expected, process = run_of(way, world_factory)
+    unforced, _ = run_of(replace(way, selection=Selection()), world_factory)
+    rows = [expected.target.rows]
+    rows += [unforced.target.rows] if way.selection.force and way.source.puts_away else []
+    for number, when in stops(process.calls):
+        world = world_factory()
+        way.fill(world)
+
+        def others_turn(world: Any = world) -> None:
+            world.process("p2").ingest(way.source, LIMITS)
+
+        slow = world.process("p1", stop_at=number, when=when, stop=others_turn)
+        slow.ingest(way.source, LIMITS, way.selection)
+        world.process("p3").ingest(way.source, LIMITS)
+        where = (number, when, process.steps[number - 1])
+        if name != "overwrite":
+            assert world.target.rows in rows, where
+        assert world.files.paths == expected.files.paths, where
+        assert "processing" not in {row["status"] for row in world.ledger_rows()}, where
+
+
+# --------------------------------------------------------------------------- killed twice, paused
 
 
 def test_killed_twice_in_a_row_the_third_run_ends_as_if_nothing_had_happened(
@@ -96,6 +232,8 @@ def test_paused_at_any_step_while_another_works_no_row_is_twice_and_none_is_lost
     for number, when in stops(process.calls):
         world = world_factory()
         fill(world)
+
+        world.one_machine = pause < EXPIRED
 
         def others_turn(world: Any = world) -> None:
             world.clock.advance(pause)
@@ -130,13 +268,15 @@ def test_equal_bytes_in_two_folders_are_loaded_once_whatever_two_ingestors_do(
     for number, when in stops(first.calls):
         world = filled()
 
+        world.one_machine = pause < EXPIRED
+
         def others_turn(world: Any = world) -> None:
             world.clock.advance(pause)
             world.process("p2").ingest(other)
 
         world.process("p1", stop_at=number, when=when, stop=others_turn).ingest(SOURCE)
-        for source in (SOURCE, other):
-            world.process("p3").ingest(source)
+        for each in (SOURCE, other):
+            world.process("p3").ingest(each)
         assert world.target.rows == ["same"], (number, when)
         assert set(world.ledger("status").values()) == {"success"}, (number, when)
 
@@ -227,16 +367,18 @@ def test_a_file_that_went_after_its_batch_was_committed_is_a_success(
     assert (result.processed, result.rows, result.failed) == (2, 2, 0)
 
 
-def test_two_threads_on_real_control_tables_ingest_every_file_once(
-    tmp_path: Path, world_factory: Callable[[], Any]
+@pytest.mark.parametrize("ingestors", [2, 4])
+def test_several_at_once_on_real_control_tables_ingest_every_file_once(
+    tmp_path: Path, world_factory: Callable[[], Any], ingestors: int
 ) -> None:
     world = world_factory()
     world.store = DeltaRsStore(tmp_path)
     for number in range(30):
         world.files.put(f"/in/{number:02}.csv", f"{number:02}\n")
-    with ThreadPoolExecutor(3) as pool:
+    with ThreadPoolExecutor(ingestors) as pool:
         runs = [
-            pool.submit(world.process(f"p{number}").ingest, SOURCE, LIMITS) for number in range(3)
+            pool.submit(world.process(f"p{number}").ingest, SOURCE, LIMITS)
+            for number in range(ingestors)
         ]
     assert sum(run.result().processed for run in runs) == 30
     assert world.target.rows == [f"{number:02}" for number in range(30)]

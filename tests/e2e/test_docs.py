@@ -19,7 +19,18 @@ import pytest
 from cli_process import ROOT, Cli
 
 DOCS = ROOT / "docs"
-RUN = ["changes.md", "control-tables.md", "jobs.md", "sql.md", "tables.md", "yaml.md"]
+RUN = [
+    "changes.md",
+    "control-tables.md",
+    "ddl-scripts.md",
+    "extracts.md",
+    "ingest.md",
+    "jobs.md",
+    "sql.md",
+    "tables.md",
+    "warehouse.md",
+    "yaml.md",
+]
 BLOCK = re.compile(r"^```(\w*)\n(.*?)^```|^<!-- before: (.*?) -->", re.MULTILINE | re.DOTALL)
 VARYING = [
     (re.compile(r"\d{12,}"), r"\d{12,}"),

@@ -18,7 +18,7 @@ def check_machine(home: Path, spark: EmbeddedSpark, *, fix: bool) -> list[Check]
     ConfigError when they cannot be.
     """
     if fix:
-        spark.prepare()
+        spark.prepare(again=True)
     return [_python(), _home(home), *spark.checks()]
 
 

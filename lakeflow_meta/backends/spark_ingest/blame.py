@@ -31,6 +31,7 @@ class _Verdict:
     named: dict[str, str]
     about_data: bool
     reason: str
+    unclear: bool = False
 
 
 class Blame:
@@ -43,6 +44,8 @@ class Blame:
     def of(self, batch: Batch, error: Exception) -> Mapping[str, str] | None:
         """The files that an error is about, with reasons; None when no file is to blame."""
         verdict = self._verdict(batch, error)
+        if verdict.unclear:
+            return self.bad_files(batch) or None
         if verdict.named or not verdict.about_data:
             return verdict.named or None
         if len(batch.files) == 1:
@@ -82,7 +85,7 @@ class Blame:
         fault = read_fault(error)
         physical = {self._paths.physical(path): path for path in batch.paths}
         named = {physical[path]: fault.reason for path in fault.paths if path in physical}
-        return _Verdict(named, fault.about_data, fault.reason)
+        return _Verdict(named, fault.about_data, fault.reason, fault.unclear)
 
 
 def as_ours(error: Exception) -> LakeflowMetaError:

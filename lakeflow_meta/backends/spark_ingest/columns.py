@@ -1,24 +1,45 @@
 """Rows in the columns of their table: names, types and order; cast strictly.
 
 Nothing turns into NULL silently: values that a cast would change or lose are errors, and so are
-columns that the table does not have. Columns that the rows do not have are left to the table: NULL,
-or its default.
+columns that the table does not have; or else (``rescue``) both are kept in ``_rescued_data``.
+Columns that the rows do not have are left to the table: NULL, or its default.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+import json
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from functools import reduce
+from operator import or_
+from typing import TYPE_CHECKING
 
+from lakeflow_meta.backends.spark_ingest.misfits import raised
+from lakeflow_meta.backends.spark_ingest.reading import reader_options
+from lakeflow_meta.backends.spark_ingest.source_paths import known_path
+from lakeflow_meta.backends.spark_ingest.strict_cast import Fit, StrictCast
+from lakeflow_meta.backends.spark_ingest.text_forms import TextForm
 from lakeflow_meta.errors import BackendError
-from lakeflow_meta.ingest.batch import METADATA_COLUMNS, SOURCE_FILE
+from lakeflow_meta.ingest.batch import METADATA_COLUMNS, SOURCE_FILE, Batch
+from lakeflow_meta.ingest.source import SchemaEvolution
+from lakeflow_meta.paths import PathMap
 from lakeflow_meta.sql import ident
 
 if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame
-    from pyspark.sql.types import StructField, StructType
+    from pyspark.sql.types import DataType, StructField, StructType
 
-_MADE_BY_THE_TABLE = ("CURRENT_DEFAULT", "delta.generationExpression", "delta.identity.start")
+RESCUED = "_rescued_data"
+"""The column that keeps, as JSON, what does not fit; as Auto Loader has it:
+https://docs.databricks.com/ingestion/cloud-object-storage/auto-loader/schema."""
+
+_FILE_PATH = "_file_path"
+_DEFAULT = "CURRENT_DEFAULT"
+# Spark 4.1: CharVarcharUtils.CHAR_VARCHAR_TYPE_STRING_METADATA_KEY
+_WITH_LENGTHS = "__CHAR_VARCHAR_TYPE_STRING"
+_LENGTH = re.compile(r"(varchar|char)\((\d+)\)")
+_MOST_SHOWN = 100
 
 
 class ColumnsError(BackendError):
@@ -40,67 +61,168 @@ class TableShape:
         return cls(own, ours)
 
 
-def conformed(frame: DataFrame, shape: TableShape) -> DataFrame:
-    """The frame in the names, types and order of the table."""
-    present = {field.name.lower(): field for field in frame.schema.fields}
-    source_file = present.pop(SOURCE_FILE)
-    known = {field.name.lower() for field in shape.fields}
-    extra = [field.name for name, field in present.items() if name not in known]
-    if extra:
-        raise ColumnsError(f"the table has no column {', '.join(extra)}", code="EXTRA_COLUMNS")
-    columns = []
-    for target in shape.fields:
-        field = present.get(target.name.lower())
-        if field is not None:
-            columns.append(_column(frame, field, target))
-        elif not target.nullable and not _made_by_the_table(target):
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What becomes of what does not fit. ``known_as``: a path from the URI in ``_source_file``."""
+
+    evolution: SchemaEvolution = SchemaEvolution.FAIL
+    form: TextForm = field(default_factory=TextForm)
+    known_as: Callable[[Column], Column] = lambda uri: uri
+
+    @classmethod
+    def of(cls, batch: Batch, paths: PathMap) -> Rules:
+        """The rules of a batch's source. Raises BackendError for options that contradict them."""
+        options = {name.lower(): value for name, value in reader_options(batch).items()}
+        return cls(
+            batch.source.source_config.schema_evolution,
+            TextForm.of(batch.source, options),
+            lambda uri: known_path(uri, batch, paths),
+        )
+
+    @property
+    def rescues(self) -> bool:
+        """Whether what does not fit is kept."""
+        return self.evolution is SchemaEvolution.RESCUE
+
+
+def conformed(frame: DataFrame, shape: TableShape, rules: Rules | None = None) -> DataFrame:
+    """The frame in the names, types and order of the table; and ``_source_file``.
+
+    Raises ColumnsError for what is wrong with all rows.
+    """
+    return _Conforming(frame, shape, rules or Rules()).rows()
+
+
+def default_of(target: StructField) -> str | None:
+    """The SQL of the value that the table gives where a row has none."""
+    found = (target.metadata or {}).get(_DEFAULT)
+    return None if found is None else str(found)
+
+
+class _Conforming:
+    """One frame on its way into one table."""
+
+    def __init__(self, frame: DataFrame, shape: TableShape, rules: Rules) -> None:
+        self._frame = frame
+        self._shape = shape
+        self._rules = rules
+        self._present = {field.name.lower(): field for field in frame.schema.fields}
+        self._uri = frame[ident(self._present.pop(SOURCE_FILE).name)]
+        self._rescued: list[Column] = []
+
+    def rows(self) -> DataFrame:
+        incoming = self._present.pop(RESCUED, None) if self._rules.rescues else None
+        self._unknown_columns()
+        columns = [made for target in self._shape.fields for made in self._made(target)]
+        if self._rules.rescues:
+            columns.append(self._rescued_data(incoming).alias(RESCUED))
+        return self._frame.select(*columns, self._uri.alias(SOURCE_FILE))
+
+    def _unknown_columns(self) -> None:
+        known = {target.name.lower() for target in self._shape.fields}
+        extra = [given for name, given in self._present.items() if name not in known]
+        if self._rules.rescues:
+            for given in extra:
+                column = self._frame[ident(given.name)]
+                self._rescue(given.name, column, column.isNotNull())
+        elif extra:
+            names = ", ".join(given.name for given in extra)
+            raise ColumnsError(f"the table has no column {names}", code="EXTRA_COLUMNS")
+
+    def _made(self, target: StructField) -> Iterator[Column]:
+        """The column, unless it is the table's to make. Raises ColumnsError."""
+        if self._rules.rescues and target.name.lower() == RESCUED:
+            return
+        given = self._present.get(target.name.lower())
+        if given is not None:
+            yield self._column(given, target).alias(target.name)
+        elif not target.nullable and default_of(target) is None:
             raise ColumnsError(
                 f"column {target.name}, which must not be NULL, is missing", code="MISSING_COLUMNS"
             )
-    return frame.select(*columns, frame[source_file.name])
+
+    def _column(self, given: StructField, target: StructField) -> Column:
+        from pyspark.sql import functions as F  # noqa: N812 - Spark's own usage
+
+        column, wanted = self._frame[ident(given.name)], full_type(target)
+        cast = StrictCast(self._rules.form)
+        fit = cast.fit(column, given.dataType, wanted, target.name)
+        if self._rules.rescues and target.nullable:
+            self._rescue_misfits(given.name, column, fit)
+            return fit.value if fit.misfit is None else F.when(~fit.misfit, fit.value)
+        if cast.unknown:
+            names = ", ".join(cast.unknown)
+            raise ColumnsError(f"the table has no field {names}", code="EXTRA_COLUMNS")
+        value = self._or_raise(fit, _misfit_message(column, given.dataType, target.name, wanted))
+        return value if target.nullable else self._not_null(value, target)
+
+    def _or_raise(self, fit: Fit, message: Column) -> Column:
+        from pyspark.sql import functions as F  # noqa: N812 - Spark's own usage
+
+        if fit.misfit is None:
+            return fit.value
+        return F.when(fit.misfit, raised(self._uri, message)).otherwise(fit.value)
+
+    def _not_null(self, column: Column, target: StructField) -> Column:
+        from pyspark.sql import functions as F  # noqa: N812 - Spark's own usage
+
+        message = F.lit(f"column {target.name} must not be NULL")
+        return F.when(column.isNull(), raised(self._uri, message)).otherwise(column)
+
+    # --- what is kept of what does not fit
+
+    def _rescue_misfits(self, name: str, column: Column, fit: Fit) -> None:
+        tests = [test for test in (fit.misfit, fit.surplus) if test is not None]
+        if tests:
+            self._rescue(name, column, reduce(or_, tests))
+
+    def _rescue(self, name: str, column: Column, where: Column) -> None:
+        from pyspark.sql import functions as F  # noqa: N812 - Spark's own usage
+
+        pair = F.concat(F.lit(json.dumps(name, ensure_ascii=False) + ":"), _as_json(column))
+        self._rescued.append(F.when(where, pair))
+
+    def _rescued_data(self, incoming: StructField | None) -> Column:
+        """One object of what does not fit, joined to one that the rows had already."""
+        from pyspark.sql import functions as F  # noqa: N812 - Spark's own usage
+
+        before = F.lit(None).cast("string")
+        if incoming is not None:
+            before = self._frame[ident(incoming.name)].cast("string")
+        if not self._rescued:
+            return before
+        pairs = F.concat_ws(",", *self._rescued)
+        path = F.concat(F.lit(f'"{_FILE_PATH}":'), _as_json(self._rules.known_as(self._uri)))
+        rest = F.coalesce(F.substr(before, F.lit(2)), F.concat(path, F.lit("}")))
+        return F.when(pairs != "", F.concat(F.lit("{"), pairs, F.lit(","), rest)).otherwise(before)
 
 
-def _made_by_the_table(field: StructField) -> bool:
-    return any(key in (field.metadata or {}) for key in _MADE_BY_THE_TABLE)
-
-
-def _column(frame: DataFrame, field: StructField, target: StructField) -> Column:
-    column = _cast(frame[ident(field.name)], field, target)
-    if not target.nullable:
-        column = _not_null(column, target)
-    return column.alias(target.name)
-
-
-def _not_null(column: Column, target: StructField) -> Column:
+def _as_json(column: Column) -> Column:
+    """A value as JSON says it: text in quotes, a struct as an object."""
     from pyspark.sql import functions as F  # noqa: N812 - Spark's own usage
 
-    message = F.lit(f"column {target.name} must not be NULL")
-    return F.when(column.isNull(), F.raise_error(message)).otherwise(column)
+    made = F.to_json(F.struct(column.alias("v")))
+    before = len('{"v":')
+    return F.substr(made, F.lit(before + 1), F.length(made) - before - 1)
 
 
-def _cast(column: Column, field: StructField, target: StructField) -> Column:
-    """The same value in the target's type; a value that would change or be lost is an error."""
+def _misfit_message(column: Column, given: DataType, name: str, wanted: DataType) -> Column:
     from pyspark.sql import functions as F  # noqa: N812 - Spark's own usage
-    from pyspark.sql.types import StringType
 
-    given, wanted = field.dataType, target.dataType
-    if given.simpleString() == wanted.simpleString():
-        return column
-    if _is_nested(given) or _is_nested(wanted):
-        raise ColumnsError(
-            f"column {target.name} is {given.simpleString()}, not {wanted.simpleString()}",
-            code="TYPE_MISMATCH",
-        )
-    cast = column.try_cast(wanted)
-    lost = cast.isNull()
-    if not isinstance(given, StringType) and not isinstance(wanted, StringType):
-        lost = ~cast.try_cast(given).eqNullSafe(column)
-    shown = F.substring(column.cast("string"), 1, 100)
-    message = F.concat(
-        F.lit(f"column {target.name}: "), shown, F.lit(f" is no {wanted.simpleString()}")
-    )
-    return F.when(column.isNotNull() & lost, F.raise_error(message)).otherwise(cast)
+    nested = given.typeName() in ("struct", "array", "map", "variant")
+    shown = F.substring(_as_json(column) if nested else column.cast("string"), 1, _MOST_SHOWN)
+    return F.concat(F.lit(f"column {name}: "), shown, F.lit(f" is no {wanted.simpleString()}"))
 
 
-def _is_nested(data_type: Any) -> bool:
-    return data_type.typeName() in ("struct", "array", "map", "variant", "binary")
+def full_type(target: StructField) -> DataType:
+    """The type of a column with the lengths of VARCHAR and CHAR, which Spark keeps apart."""
+    from pyspark.sql import types as T  # noqa: N812 - Spark's own usage
+
+    text = (target.metadata or {}).get(_WITH_LENGTHS)
+    if text is None:
+        return target.dataType
+    found = _LENGTH.fullmatch(text)
+    if found is None:
+        return T.StructType.fromDDL(f"c {text}").fields[0].dataType
+    kind = T.VarcharType if found[1] == "varchar" else T.CharType
+    return kind(int(found[2]))

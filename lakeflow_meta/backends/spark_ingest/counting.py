@@ -45,6 +45,11 @@ class Counting:
             metrics.append(F.call_function("approx_top_k", SOURCE_FILE, kept, kept).alias("files"))
         return frame.observe(self._observation, *metrics)
 
+    @property
+    def known(self) -> bool:
+        """Whether the metrics came; Spark Connect may have none of a write. Only after a commit."""
+        return bool(self._observation.get)
+
     def counts(self, commit: BatchCommit) -> BatchCounts:
         """Rows by file. Only after a commit: metrics of a write that was skipped never come."""
         metrics = self._observation.get

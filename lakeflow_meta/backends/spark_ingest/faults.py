@@ -12,17 +12,19 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import unquote
 
-from py4j.protocol import Py4JError
-
 from lakeflow_meta.backends.spark import first_screen
+from lakeflow_meta.backends.spark_ingest.misfits import Misfit
 
 _FILE_CONDITIONS = ("FAILED_READ_FILE", "PATH_NOT_FOUND")
 _RAISED = "USER_RAISED_EXCEPTION"
 _DATA_STATES = ("22", "23")
 """SQLSTATE classes: data exception, integrity constraint violation."""
 
-_CONCURRENT_TRANSACTION = "io.delta.exceptions.ConcurrentTransactionException"
+_FAILED_TASK = "TASK_WRITE_FAILED"
+_CONCURRENT_TRANSACTION = "ConcurrentTransactionException"
+_CONCURRENT_CONDITION = "DELTA_CONCURRENT_TRANSACTION"
 _MOST_CAUSES = 20
+_MOST_CHARACTERS = 4000
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +36,9 @@ class Fault:
     about_data: bool
     same_transaction: bool
     """Whether another writer committed a transaction of the same application meanwhile."""
+    unclear: bool = False
+    """Whether it may be about data or not: Spark Connect tells no causes, and a write that fails in
+    a task is all that it says. Reading alone then shows what it is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,10 +49,23 @@ class _Cause:
     state: str = ""
     parameters: Mapping[str, str] | None = None
 
+    @property
+    def is_same_transaction(self) -> bool:
+        """Whether Delta refused it for a transaction of the same application."""
+        told = self.condition.startswith(_CONCURRENT_CONDITION)
+        return told or self.class_name.rpartition(".")[2] == _CONCURRENT_TRANSACTION
+
+    @property
+    def is_python(self) -> bool:
+        """Whether a function of Python raised, on a worker."""
+        return self.class_name.rpartition(".")[2] == "PythonException"
+
 
 def read_fault(error: BaseException) -> Fault:
     """What an error of Spark's says."""
     causes = list(_causes(error))
+    if (misfit := _misfit(causes)) is not None:
+        return Fault(misfit.reason, _spellings(misfit.uri), about_data=True, same_transaction=False)
     paths: tuple[str, ...] = ()
     for cause in causes:
         if cause.condition.startswith(_FILE_CONDITIONS) and cause.parameters:
@@ -57,16 +75,29 @@ def read_fault(error: BaseException) -> Fault:
         reason=_reason(causes),
         paths=paths,
         about_data=bool(paths) or any(_is_about_data(cause) for cause in causes),
-        same_transaction=any(cause.class_name == _CONCURRENT_TRANSACTION for cause in causes),
+        same_transaction=any(cause.is_same_transaction for cause in causes),
+        unclear=len(causes) == 1 and causes[0].condition.startswith(_FAILED_TASK),
     )
 
 
+def _misfit(causes: list[_Cause]) -> Misfit | None:
+    """What a row said that did not fit; its file is named."""
+    for cause in causes:
+        if cause.condition == _RAISED and cause.parameters:
+            return Misfit.read(cause.parameters.get("errorMessage", ""))
+    return None
+
+
 def _is_about_data(cause: _Cause) -> bool:
-    return cause.condition == _RAISED or cause.state.startswith(_DATA_STATES)
+    data = cause.condition == _RAISED or cause.state.startswith(_DATA_STATES)
+    return data or cause.is_python
 
 
 def _reason(causes: list[_Cause]) -> str:
     """The innermost words; with the condition in front of them that says what they are about."""
+    raised = next((cause for cause in causes if cause.is_python), None)
+    if raised is not None:
+        return _in_python(raised.message)
     innermost = causes[-1]
     if innermost.condition == _RAISED and innermost.parameters:
         return innermost.parameters.get("errorMessage", innermost.message)
@@ -75,6 +106,17 @@ def _reason(causes: list[_Cause]) -> str:
     if told is innermost:
         return words
     return f"{words} ({first_screen(innermost.message)})"
+
+
+_TRACEBACK = "Traceback (most recent call last):"
+
+
+def _in_python(message: str) -> str:
+    """What a function raised, and its traceback; the end of it where it is long."""
+    lines = message[max(0, message.rfind(_TRACEBACK)) :].rstrip().split("\n")
+    python = [line for line in lines if not line.startswith("\tat ")]
+    raised = next((line for line in reversed(python) if line and not line.startswith(" ")), "")
+    return f"a function of Python raised {raised}\n" + "\n".join(python)[-_MOST_CHARACTERS:]
 
 
 def _causes(error: BaseException) -> Iterator[_Cause]:
@@ -90,6 +132,8 @@ def _causes(error: BaseException) -> Iterator[_Cause]:
 
 
 def _java_cause(java: Any) -> _Cause:
+    from py4j.protocol import Py4JError  # not a part of a client of Spark Connect
+
     name, message = str(java.getClass().getName()), str(java.getMessage() or java.toString())
     try:
         condition, state = str(java.getCondition() or ""), str(java.getSqlState() or "")

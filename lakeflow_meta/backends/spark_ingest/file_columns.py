@@ -1,32 +1,43 @@
-"""The columns that a file says it has: a CSV's header, a Parquet or ORC footer.
+"""The columns that a file says it has: a CSV's header, the footer of Parquet or ORC, the header of
+Avro.
 
-Spark takes CSV columns by position whatever the header says, and the schema of a set of Parquet
-files from one of them, leaving out what only others have. So files are grouped by the columns that
-they tell, and each group is read by itself and by name. For CSV Spark checks the header again
-(``enforceSchema=false``), so a header that is read wrongly here is an error and never wrong data.
+Spark takes CSV columns by position whatever the header says, and the schema of a set of Parquet or
+Avro files from one of them, leaving out what only others have. So files are grouped by the columns
+that they tell, and each group is read by itself and by name.
 """
 
 from __future__ import annotations
 
-import bz2
 import csv
 import gzip
-from collections.abc import Callable, Iterator, Mapping
-from itertools import islice
+import json
+import zlib
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import IO, Any
+from typing import BinaryIO
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from lakeflow_meta.backends.spark_ingest.avro_header import AvroHeaderError, read_avro_fields
+from lakeflow_meta.backends.spark_ingest.compressed_files import (
+    CompressionError,
+    check_compression,
+    open_text,
+)
+from lakeflow_meta.backends.spark_ingest.csv_header import first_record
 from lakeflow_meta.ingest.formats import FileFormat
 
-FileColumns = tuple[tuple[str, str], ...]
-"""Names, and types where the file tells them."""
+_TORN = (
+    *(UnicodeError, LookupError, EOFError, csv.Error, zlib.error),
+    *(gzip.BadGzipFile, CompressionError),
+)
 
-_OPENERS: Mapping[str, Callable[..., Any]] = {".gz": gzip.open, ".bz2": bz2.open}
-_NOT_OPENED = {".zst", ".lz4", ".deflate", ".snappy"}
-_MOST_LINES = 1000
+FileColumns = tuple[tuple[str, str], ...]
+"""Names, and types where the file tells them. Of a CSV without a header, the names are empty."""
+
+TELLING = (FileFormat.CSV, FileFormat.PARQUET, FileFormat.ORC, FileFormat.AVRO)
+"""Formats whose files tell their columns."""
 
 
 class ColumnsUnreadableError(ValueError):
@@ -36,83 +47,92 @@ class ColumnsUnreadableError(ValueError):
 def read_columns(
     path: Path, file_format: FileFormat, options: Mapping[str, str]
 ) -> FileColumns | None:
-    """The columns of a file; None where it tells none, or only to Spark.
+    """The columns of a file of this machine; None where it tells none.
 
-    ``options``: Spark's reader options, names in lower case. Raises ColumnsUnreadableError,
-    OSError.
+    ``options``: Spark's reader options, names in lower case. Raises ColumnsUnreadableError (also
+    where the file as a whole cannot be read), OSError.
+    """
+    if file_format.textual:
+        _check_packing(path)
+    if file_format not in TELLING:
+        return None
+    with path.open("rb") as stream:
+        return told_columns(stream, path.suffix, file_format, options)
+
+
+def told_columns(
+    stream: BinaryIO, suffix: str, file_format: FileFormat, options: Mapping[str, str]
+) -> FileColumns | None:
+    """The columns of a file that is open, ``suffix`` of its name given. Raises as `read_columns`.
+
+    Of CSV and Avro the beginning is enough, of Parquet and ORC the end.
     """
     match file_format:
-        case FileFormat.CSV if options.get("header", "false").lower() == "true":
-            names = _header(path, options)
-            return None if names is None else tuple((name, "") for name in names)
+        case FileFormat.CSV:
+            return _csv_header(stream, suffix, options)
         case FileFormat.PARQUET | FileFormat.ORC:
-            return _footer(path, file_format)
+            return _footer(stream, file_format)
+        case FileFormat.AVRO:
+            return _avro(stream, options)
         case _:
             return None
 
 
-def _footer(path: Path, file_format: FileFormat) -> FileColumns:
+def _check_packing(path: Path) -> None:
+    try:
+        check_compression(path)
+    except CompressionError as error:
+        raise ColumnsUnreadableError(str(error)) from error
+
+
+def _footer(stream: BinaryIO, file_format: FileFormat) -> FileColumns:
     try:
         if file_format is FileFormat.PARQUET:
-            schema = pq.read_schema(path)
+            schema = pq.read_schema(stream)
         else:
             from pyarrow import orc
 
-            schema = orc.ORCFile(path).schema
+            schema = orc.ORCFile(stream).schema
     except pa.ArrowException as error:
         raise ColumnsUnreadableError(f"its footer cannot be read: {error}") from error
-    return tuple((field.name, str(field.type)) for field in schema)
+    return _checked(tuple((field.name, str(field.type)) for field in schema))
 
 
-# --------------------------------------------------------------------------- CSV
-
-
-def _header(path: Path, options: Mapping[str, str]) -> tuple[str, ...] | None:
-    """Names in the first line that is neither empty nor a comment."""
-    suffix = path.suffix.lower()
-    if suffix in _NOT_OPENED:
+def _avro(stream: BinaryIO, options: Mapping[str, str]) -> FileColumns | None:
+    try:
+        fields = read_avro_fields(stream)
+    except AvroHeaderError as error:
+        raise ColumnsUnreadableError(str(error)) from error
+    if options.get("avroschema"):  # it says how all of them are to be read
         return None
+    return _checked(tuple((name, json.dumps(kind, sort_keys=True)) for name, kind in fields))
+
+
+def _csv_header(stream: BinaryIO, suffix: str, options: Mapping[str, str]) -> FileColumns | None:
     encoding = options.get("encoding", options.get("charset", "utf-8"))
     encoding = "utf-8-sig" if encoding.lower().replace("-", "") == "utf8" else encoding
     try:
-        with _OPENERS.get(suffix, open)(path, "rt", encoding=encoding, newline="") as file:
-            names = next(_records(file, options), None)
-    except (UnicodeError, LookupError, EOFError, csv.Error, gzip.BadGzipFile) as error:
+        with open_text(stream, suffix, encoding) as file:
+            record = first_record(file, options)
+    except _TORN as error:
         raise ColumnsUnreadableError(f"its header cannot be read: {error}") from error
-    if names is not None:
-        _check_unique(names)
-    return names
+    return None if record is None else csv_columns(record, options)
 
 
-def _records(file: IO[str], options: Mapping[str, str]) -> Iterator[tuple[str, ...]]:
-    comment = options.get("comment", "")
-    lines = islice(file, _MOST_LINES)
-    told = (line for line in lines if line.strip() and not (comment and line.startswith(comment)))
-    for record in csv.reader(told, **_dialect(options)):
-        yield tuple(record)
+def csv_columns(record: Sequence[str], options: Mapping[str, str]) -> FileColumns:
+    """What the first record of a CSV file tells. Raises ColumnsUnreadableError."""
+    if options.get("header", "false").lower() != "true":
+        return (("", ""),) * len(record)
+    return _checked(tuple((name, "") for name in record))
 
 
-def _dialect(options: Mapping[str, str]) -> dict[str, Any]:
-    separator = options.get("sep", options.get("delimiter", ",")).replace("\\t", "\t")
-    quote = options.get("quote", '"')
-    escape = options.get("escape", "\\")
-    if len(separator) != 1:
-        raise ColumnsUnreadableError(
-            f"a separator of {len(separator)} characters is not read by this version"
-        )
-    if not quote:
-        return {"delimiter": separator, "quoting": csv.QUOTE_NONE}
-    return {
-        "delimiter": separator,
-        "quotechar": quote,
-        "doublequote": True,
-        "escapechar": escape if escape and escape != quote else None,
-    }
-
-
-def _check_unique(names: tuple[str, ...]) -> None:
+def _checked(columns: FileColumns) -> FileColumns:
+    """Raises ColumnsUnreadableError: two names are one to Spark, which does not mind case."""
     seen: set[str] = set()
-    for name in names:
+    for number, (name, _) in enumerate(columns, 1):
+        if not name:
+            raise ColumnsUnreadableError(f"its column {number} has no name")
         if name.lower() in seen:
-            raise ColumnsUnreadableError(f"its header names {name!r} twice")
+            raise ColumnsUnreadableError(f"it names {name!r} twice")
         seen.add(name.lower())
+    return columns

@@ -1,58 +1,47 @@
-"""Appends batches of files to Delta tables through Spark, each batch as one transaction.
+"""A batch of files into a Delta table, exactly once: one Spark write, one Delta transaction.
 
-One Spark read and one pass over the data a batch: rows are counted by file while they are written.
-Whether a write was committed, and by whom, is told by a note in the commit, never guessed: Delta
-skips a transaction that it has without a word.
+Delta itself keeps a batch from being written twice (``txnAppId``, ``txnVersion``); the note in the
+commit (``userMetadata``) tells which files it holds. Metrics of a write that Delta skips never
+come, so they are taken only after the commit was seen.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from functools import cached_property
 from typing import TYPE_CHECKING
-from uuid import uuid4
 
+from lakeflow_meta.backends.spark import translate
 from lakeflow_meta.backends.spark_ingest.blame import Blame, as_ours
-from lakeflow_meta.backends.spark_ingest.columns import TableShape, conformed
 from lakeflow_meta.backends.spark_ingest.commits import BatchCommit, DeltaCommits, Locate
-from lakeflow_meta.backends.spark_ingest.counting import Counting
+from lakeflow_meta.backends.spark_ingest.expectations import any_dropped
 from lakeflow_meta.backends.spark_ingest.faults import read_fault
-from lakeflow_meta.backends.spark_ingest.frames import FileFrames
-from lakeflow_meta.backends.spark_ingest.source_paths import known_path
+from lakeflow_meta.backends.spark_ingest.quarantine import Quarantine
+from lakeflow_meta.backends.spark_ingest.recounting import Recounting
+from lakeflow_meta.backends.spark_ingest.transforms import Transforms
+from lakeflow_meta.backends.spark_ingest.writes import Writes
 from lakeflow_meta.errors import BackendError, LakeflowMetaError
-from lakeflow_meta.ingest.batch import (
-    BATCH_ID,
-    INGESTED_AT,
-    METADATA_COLUMNS,
-    SOURCE_FILE,
-    BadFilesError,
-    Batch,
-    BatchCounts,
-    FencedOutError,
-)
+from lakeflow_meta.ingest.batch import BadFilesError, Batch, BatchCounts, FencedOutError
 from lakeflow_meta.ingest.files import FoundFile
+from lakeflow_meta.ingest.source import WriteMode
+from lakeflow_meta.ingest.target_state import TargetState
 from lakeflow_meta.names import TableName
 from lakeflow_meta.paths import PathMap
-from lakeflow_meta.sql import ident, qualified
 
 if TYPE_CHECKING:
-    from pyspark.sql import DataFrame, SparkSession
-    from pyspark.sql.types import StructType
+    from pyspark.sql import SparkSession
 
 logger = logging.getLogger(__name__)
 
-_BYTES_PER_PARTITION = 128 * 2**20
-"""What Spark puts into one partition at most (``spark.sql.files.maxPartitionBytes``)."""
-
 _TRIES = 3
-_MOST_COUNTED = 1_000_000
-"""The most items that ``approx_top_k`` keeps; below it its counts are exact."""
+_PARALLELISM = 8
+"""Tasks at once, where nobody says how many there can be."""
 
 
 class SparkLoader:
-    """A `ports.BatchLoader` on one Spark session."""
+    """A `ports.BatchLoader` on one Spark session: embedded, of a cluster, or Spark Connect."""
 
     def __init__(
         self,
@@ -68,9 +57,14 @@ class SparkLoader:
         """
         self._make_session = session
         self._paths = paths
-        self._parallelism = parallelism
         self._commits = DeltaCommits(lambda: self._session, locate)
-        self._frames = FileFrames(lambda: self._session, paths)
+        self._writes = Writes(
+            lambda: self._session,
+            paths,
+            Transforms(paths),
+            self._commits,
+            parallelism or _PARALLELISM,
+        )
 
     @cached_property
     def _session(self) -> SparkSession:
@@ -78,33 +72,38 @@ class SparkLoader:
 
     # --- what the target knows
 
+    def target_state(self, table: TableName, app_ids: Collection[str]) -> TargetState:
+        """What the table is now, and the highest transaction version of each application."""
+        with _translated():
+            return self._commits.state(table, app_ids)
+
     def committed_version(self, table: TableName, app_id: str) -> int | None:
         """The highest transaction version of the application, None if there is none."""
         with _translated():
             return self._commits.last_version(table, app_id)
 
     def recount(self, batch: Batch) -> BatchCounts | None:
-        """What the batch's commit holds, None when there is none."""
+        """What the batch's commit holds, None when there is none.
+
+        After it the rows that expectations dropped are in the quarantine table.
+        """
         with _translated():
             commit = self._commits.find(batch.source.target, batch)
             return None if commit is None else self._recounted(batch, commit)
 
     def _recounted(self, batch: Batch, commit: BatchCommit) -> BatchCounts:
-        held = sorted({*batch.paths, *batch.excluded} - set(commit.excluded))
-        if len(held) == 1:
-            return BatchCounts({held[0]: commit.rows})
-        target = self._session.table(qualified(batch.source.target))
-        if not {SOURCE_FILE, BATCH_ID} <= {name.lower() for name in target.columns}:
-            return BatchCounts(dict.fromkeys(held))
-        rows = target.where(target[BATCH_ID] == str(batch.id)).groupBy(SOURCE_FILE).count()
-        counted = {row[SOURCE_FILE]: row["count"] for row in rows.collect()}
-        return BatchCounts({path: counted.get(path, 0) for path in held})
+        held = {*batch.paths, *batch.excluded} - set(commit.excluded)
+        writes = self._writes
+        counting = Recounting(lambda: self._session, writes.rows, writes.tables, self._paths)
+        rows = counting.counts(batch, commit, held)
+        _, full = _split(batch.only([file for file in batch.files if file.path in held]))
+        return BatchCounts(rows, warnings=tuple(self._set_aside(batch.only(full), None)))
 
     # --- loading
 
     def load(self, batch: Batch) -> BatchCounts:
-        """Append the batch, or find that it was committed before."""
-        self._refuse_names(batch)
+        """Write the batch, or find that it was committed before."""
+        self._refuse(batch)
         for attempt in range(1, _TRIES + 1):
             try:
                 return self._load(batch)
@@ -119,15 +118,17 @@ class SparkLoader:
         if last is not None and last >= batch.id.version:
             return self._committed_by_another(batch)
         empty, full = _split(batch)
-        counts = self._written(batch.only(full)) if full else BatchCounts({})
+        counts = self._written(batch.only(full))
         if counts is None:
             return self._committed_by_another(batch)
-        return BatchCounts({**dict.fromkeys(empty, 0), **counts.rows})
+        warnings = self._set_aside(batch.only(full), counts.violations)
+        rows = {**dict.fromkeys(empty, 0), **counts.rows}
+        return BatchCounts(rows, counts.violations, tuple(warnings))
 
     def _written(self, batch: Batch) -> BatchCounts | None:
-        """Append; None where another process committed the transaction meanwhile."""
+        """Write; None where another process committed the transaction meanwhile."""
         try:
-            return self._append(batch)
+            return self._writes.write(batch)
         except Exception as error:
             if not isinstance(error, LakeflowMetaError) and read_fault(error).same_transaction:
                 return None
@@ -144,54 +145,21 @@ class SparkLoader:
             )
         return found
 
-    def _append(self, batch: Batch) -> BatchCounts | None:
-        """Write once; the counts, or None where Delta skipped the transaction."""
-        shape = self._shape(batch.source.target)
-        frame = self._frames.read(batch, shape)
-        if shape is None:
-            shape = self._create(batch, frame)
-            frame = conformed(frame, shape)
-        attempt = uuid4().hex
-        counting = Counting(batch, self._paths)
-        written = self._with_metadata(counting.attach(frame), batch, shape)
-        writer = self._packed(written, batch).write.format("delta").mode("append")
-        writer = writer.option("txnAppId", batch.id.app_id).option("txnVersion", batch.id.version)
-        writer = writer.option("userMetadata", batch.commit_note(attempt))
-        writer.saveAsTable(qualified(batch.source.target))
-        commit = self._commits.find(batch.source.target, batch, attempt)
-        return None if commit is None else counting.counts(commit)
-
-    def _shape(self, table: TableName) -> TableShape | None:
-        name = qualified(table)
-        if not self._session.catalog.tableExists(name):
-            return None
-        return TableShape.of(self._session.table(name).schema)
-
-    def _create(self, batch: Batch, frame: DataFrame) -> TableShape:
-        """Make the table, empty: Delta keeps no note in a commit that creates and fills one."""
-        schema = _nullable(self._with_metadata(frame, batch, None).schema)
-        name = qualified(batch.source.target)
-        nothing = self._session.createDataFrame([], schema)
-        nothing.write.format("delta").mode("ignore").saveAsTable(name)
-        return TableShape.of(self._session.table(name).schema)
-
-    def _with_metadata(self, frame: DataFrame, batch: Batch, shape: TableShape | None) -> DataFrame:
-        from pyspark.sql import functions as F  # noqa: N812 - Spark's own usage
-
-        columns = _chosen_columns(batch, shape)
-        values = {
-            SOURCE_FILE: known_path(frame[SOURCE_FILE], batch, self._paths),
-            INGESTED_AT: F.lit(batch.ingested_at).cast("timestamp"),
-            BATCH_ID: F.lit(str(batch.id)),
-        }
-        data = [frame[ident(name)] for name in frame.columns if name != SOURCE_FILE]
-        ours = [values[name].alias(name) for name in METADATA_COLUMNS if name in columns]
-        return frame.select(*data, *ours)
-
-    def _packed(self, frame: DataFrame, batch: Batch) -> DataFrame:
-        """Few partitions for many small files: as many tasks, and files in the table, as useful."""
-        tasks = self._parallelism or self._session.sparkContext.defaultParallelism
-        return frame.coalesce(max(tasks, -(-batch.size_bytes // _BYTES_PER_PARTITION)))
+    def fence(self, batch: Batch) -> BatchCounts | None:
+        """Make sure that nobody commits the batch any more; what it holds if somebody did."""
+        with _translated():
+            for _ in range(_TRIES):
+                try:
+                    if self._writes.fence(batch.without(dict.fromkeys(batch.paths, ""))):
+                        return None
+                except Exception as error:
+                    if not (read_fault(error).same_transaction or translate(error).transient):
+                        raise
+                if (found := self.recount(batch)) is not None:
+                    return found
+        raise BackendError(
+            f"batch {batch.id} could not be fenced", code="NOT_FENCED", transient=True
+        )
 
     def probe(self, batch: Batch) -> Mapping[str, str]:
         """Why each bad file of the batch cannot be loaded."""
@@ -199,15 +167,37 @@ class SparkLoader:
         return self._blame(batch).bad_files(batch.only(full)) if full else {}
 
     def _blame(self, batch: Batch) -> Blame:
-        shape = self._shape(batch.source.target)
-        return Blame(lambda part: self._frames.read(part, shape), self._paths)
+        shape = self._writes.tables.shape(batch.source.target)
+        return Blame(lambda part: self._writes.rows.kept(part, shape), self._paths)
 
-    def _refuse_names(self, batch: Batch) -> None:
-        """Hadoop cannot open a local file with a colon in its name."""
+    # --- rows that expectations dropped
+
+    def _set_aside(self, batch: Batch, violations: Mapping[str, int] | None) -> list[str]:
+        """Put dropped rows into the quarantine table; warnings of those that cannot be read now.
+
+        ``violations`` None: nobody knows any more whether there are any.
+        """
+        table = batch.source.target_config.quarantine
+        dropped = violations is None or any_dropped(batch.source, violations)
+        if table is None or not batch.files or not dropped:
+            return []
+        with _translated():
+            return Quarantine(self._writes, table, self._paths).fill(
+                batch, self._blame(batch), sure=violations is not None
+            )
+
+    # --- what is refused
+
+    def _refuse(self, batch: Batch) -> None:
+        """Raises BadFilesError for files that cannot go along, whatever they hold."""
         bad = {path for path in batch.paths if ":" in path.rpartition("/")[2]}
         if bad:
             reason = "Spark cannot open a file with ':' in its name; rename it"
             raise BadFilesError(dict.fromkeys(bad, reason))
+        overwrites = batch.source.target_config.write_mode is WriteMode.OVERWRITE
+        if overwrites and batch.excluded and batch.files:
+            reason = f"left out because {min(batch.excluded)} is bad: files overwrite together"
+            raise BadFilesError(dict.fromkeys(batch.paths, reason))
 
 
 def _split(batch: Batch) -> tuple[list[str], list[FoundFile]]:
@@ -215,28 +205,6 @@ def _split(batch: Batch) -> tuple[list[str], list[FoundFile]]:
     textual = batch.source.file_format.textual
     empty = [file.path for file in batch.files if textual and not file.size_bytes]
     return empty, [file for file in batch.files if not textual or file.size_bytes]
-
-
-def _chosen_columns(batch: Batch, shape: TableShape | None) -> frozenset[str]:
-    """Which metadata columns to write. Raises BackendError: asked for, but the table lacks them."""
-    wanted = batch.source.target_config.metadata_columns
-    if wanted is False:
-        return frozenset()
-    present = frozenset(METADATA_COLUMNS) if shape is None else shape.metadata_columns
-    missing = sorted(set(METADATA_COLUMNS) - present)
-    if wanted and missing:
-        raise BackendError(
-            f"{batch.source.target} has no column {', '.join(missing)}; add them to the table, or"
-            " leave metadata_columns out",
-            code="MISSING_METADATA_COLUMNS",
-        )
-    return present
-
-
-def _nullable(schema: StructType) -> StructType:
-    from pyspark.sql.types import StructField, StructType
-
-    return StructType([StructField(f.name, f.dataType, nullable=True) for f in schema.fields])
 
 
 @contextmanager

@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
-from urllib.parse import unquote
+from urllib.parse import quote, unquote
 
 from lakeflow_meta.ingest.batch import Batch
-from lakeflow_meta.paths import VOLUMES, PathMap, is_in_volumes
+from lakeflow_meta.paths import VOLUMES, PathMap, is_in_volumes, is_uri
 
 if TYPE_CHECKING:
     from pyspark.sql import Column
@@ -24,9 +24,10 @@ def known_path(uri: Column, batch: Batch, paths: PathMap) -> Column:
     """
     from pyspark.sql import functions as F  # noqa: N812 - Spark's own usage
 
-    path = F.substring(uri, F.locate("/", uri), F.length(uri))
+    remote = any(map(is_uri, batch.paths))
+    path = uri if remote else F.substring(uri, F.locate("/", uri), F.length(uri))
     physical = [paths.physical(name) for name in batch.paths]
-    if not all(_PLAIN.fullmatch(name) for name in physical):
+    if not all(_PLAIN.fullmatch(name[name.find("/") :]) for name in physical):
         path = F.url_decode(F.replace(path, F.lit("+"), F.lit("%2B")))
     if paths.volumes is None or not all(is_in_volumes(name) for name in batch.paths):
         return path
@@ -37,5 +38,11 @@ def known_path(uri: Column, batch: Batch, paths: PathMap) -> Column:
 def paths_by_uri(uris: Iterable[str], batch: Batch, paths: PathMap) -> dict[str, str]:
     """The same for a few URIs, here."""
     known = {paths.physical(name): name for name in batch.paths}
-    decoded = {uri: unquote(uri[uri.find("/") :]) for uri in uris}
+    decoded = {uri: unquote(uri if is_uri(uri) else uri[uri.find("/") :]) for uri in uris}
     return {uri: known[path] for uri, path in decoded.items() if path in known}
+
+
+def uri_of(path: str, paths: PathMap) -> str:
+    """What Spark would give for the rows of a file, for rows that have lost it."""
+    scheme, _, place = path.partition(":") if is_uri(path) else ("file", "", paths.physical(path))
+    return f"{scheme}:{quote(place)}"

@@ -2,170 +2,18 @@
 
 import json
 import threading
-import tracemalloc
-from collections.abc import Callable
-from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from monitor_world import TABLES, World, module
 
 from lakeflow_meta.backends.heartbeat_file import HeartbeatFile
 from lakeflow_meta.backends.local_folder import LocalFolder
-from lakeflow_meta.control.change_memory import ChangeMemory
-from lakeflow_meta.control.declared import read_declared
-from lakeflow_meta.control.file_intake import FileIntake
-from lakeflow_meta.control.manager import MetadataManager
-from lakeflow_meta.control.monitor import MetadataMonitor
 from lakeflow_meta.control.monitor_report import status_line
-from lakeflow_meta.control.tables import SOURCES, STATE, ControlTables
-from lakeflow_meta.control.volume_watch import FolderWatch
-from lakeflow_meta.control.watched_files import WatchedFile
-from lakeflow_meta.errors import BackendError, NotFoundError
-from lakeflow_meta.jobs.job_settings import JobContext
-from lakeflow_meta.jobs.orchestrator import JobOrchestrator
-from lakeflow_meta.testing import Crash, CrashPoint, FakeJobs, FakeQueries, FakeStore, FixedClock
-
-CONTROL = "main.lakeflow.etl_control"
-TABLES = ControlTables.named(CONTROL)
-LONG_AGO = timedelta(days=1)
-
-
-def module(name: str, *statements: str, head: str = "") -> str:
-    """One module whose sources run these statements."""
-    lines = [head, "modules:", f"  - module_name: {name}", "    sources:"]
-    for number, statement in enumerate(statements or ("SELECT 1",)):
-        task = {"task_type": "sql_query", "sql_task": {"sql_query": statement}}
-        lines += [
-            f"      - source_id: s{number}",
-            "        execution_order: 1",
-            f"        transformation_config: {json.dumps(task)}",
-        ]
-    return "\n".join(lines) + "\n"
-
-
-@dataclass
-class Folder:
-    """A watched folder in memory. ``on_list`` is called at each listing: others at work."""
-
-    clock: FixedClock
-    files: dict[str, tuple[bytes, datetime]] = field(default_factory=dict)
-    broken: set[str] = field(default_factory=set)
-    missing: bool = False
-    reads: int = 0
-    on_list: list[Callable[[], None]] = field(default_factory=list)
-    etags: bool = False
-
-    def put(self, name: str, text: str | bytes, age: timedelta = LONG_AGO) -> None:
-        data = text.encode() if isinstance(text, str) else text
-        self.files[name] = (data, self.clock() - age)
-
-    def list_files(self) -> list[WatchedFile]:
-        if self.missing:
-            raise NotFoundError("there is no such volume")
-        if self.on_list:
-            self.on_list.pop(0)()
-        return [
-            WatchedFile(name, len(data), at, str(hash(data)) if self.etags else None)
-            for name, (data, at) in sorted(self.files.items())
-        ]
-
-    def read_file(self, name: str) -> bytes:
-        self.reads += 1
-        if name in self.broken:
-            raise BackendError(f"{name}: permission denied", code="PermissionError")
-        if name not in self.files:
-            raise NotFoundError(name)
-        return self.files[name][0]
-
-
-class World:
-    """One folder, one control table, one workspace."""
-
-    def __init__(self) -> None:
-        self.clock = FixedClock(step_seconds=0.001)
-        self.store = FakeStore(self.clock)
-        self.jobs = FakeJobs(self.clock)
-        self.queries = FakeQueries()
-        self.folder = Folder(self.clock)
-        self.beats: list[Any] = []
-        self.manager = self.new_manager(self.store)
-
-    def new_manager(self, store: Any) -> MetadataManager:
-        return MetadataManager(CONTROL, store=store, actor=lambda: "tester", clock=self.clock)
-
-    def monitor(self, crash: CrashPoint | None = None, **options: Any) -> MetadataMonitor:
-        """A monitor of a new process."""
-
-        def wrap(port: Any) -> Any:
-            return crash.wrap(port) if crash else port
-
-        store, folder = wrap(self.store), wrap(self.folder)
-        manager = self.new_manager(store)
-        context = JobContext(control_table=CONTROL)
-        orchestrator = JobOrchestrator(
-            store,
-            wrap(self.jobs),
-            wrap(self.queries),
-            tables=TABLES,
-            context=context,
-            permissions=wrap(self.jobs.permissions),
-            clock=self.clock,
-            sleep=self.clock.advance,
-        )
-        stop = options.pop("stop", threading.Event())
-        given = options.pop("given", {})
-
-        def pause(seconds: float) -> bool:
-            self.clock.advance(seconds)
-            return bool(stop.is_set())
-
-        intake = FileIntake(
-            "/Volumes/main/lakeflow/metadata",
-            FolderWatch(folder, clock=self.clock, pause=pause),
-            store=store,
-            tables=TABLES,
-            read=lambda yaml, scripts: read_declared(
-                yaml, scripts, variables=given, context=context
-            ),
-            variables=given,
-            load=lambda declared, prune: manager.load(declared, prune=prune),
-            prune=options.pop("prune", False),
-        )
-        return MetadataMonitor(
-            memory=ChangeMemory(store, TABLES),
-            detect=manager.changes,
-            apply=options.pop("apply", orchestrator.apply),
-            intake=intake,
-            check_interval_seconds=0,
-            clock=self.clock,
-            stop=stop,
-            heartbeat=options.pop("heartbeat", self.beats.append),
-            **options,
-        )
-
-    def statement(self, name: str, source_id: str = "s0") -> str:
-        rows = [r for r in self.manager.get_module_sources(name) if r["source_id"] == source_id]
-        config = json.loads(rows[0]["transformation_config"])
-        return str(config["sql_task"]["sql_query"])
-
-    def set_statement(self, name: str, statement: str) -> None:
-        """As SQL on another engine would: no timestamp is touched."""
-        config = {"task_type": "sql_query", "sql_task": {"sql_query": statement}}
-        row = {
-            "module_name": name,
-            "source_id": "s0",
-            "execution_order": 1,
-            "transformation_config": json.dumps(config),
-            "is_active": True,
-        }
-        self.store.merge(TABLES.sources, [row], keys=SOURCES.keys)
-
-    def versions(self) -> dict[str, int | None]:
-        return {str(table): self.store.version(table) for table in TABLES.all()}
+from lakeflow_meta.control.tables import SOURCES, STATE
+from lakeflow_meta.errors import NotFoundError
 
 
 @pytest.fixture
@@ -681,57 +529,6 @@ def test_a_cursor_that_somebody_overwrote_is_started_again(world: World) -> None
     assert world.versions() == before
 
 
-# --- killed anywhere
-
-
-def _run_until_done(world: World, crash: CrashPoint) -> None:
-    try:
-        world.monitor(crash).check_and_update()
-    except Crash:
-        world.clock.advance(120)  # leases of the dead process run out
-        world.monitor().check_and_update()
-
-
-def _outcome(world: World) -> Any:
-    jobs = {str(job.settings["name"]): job.settings for job in world.jobs.list_jobs()}
-    rows = [
-        {k: v for k, v in row.items() if not k.endswith("_timestamp")}
-        for row in world.store.read(TABLES.sources).to_pylist()
-    ]
-    state = {
-        row["key"]: row["value"]
-        for row in world.store.read(TABLES.of(STATE)).to_pylist()
-        if row["key"].startswith("monitor/")
-    }
-    return len(list(world.jobs.list_jobs())), jobs, rows, state
-
-
-def _prepared() -> World:
-    world = World()
-    world.folder.put("a.yml", module("a"))
-    world.folder.put("b.yml", module("b"))
-    world.monitor().check_and_update()
-    world.folder.put("b.yml", module("b", "SELECT 2", "SELECT 3"))
-    world.folder.put("c.yml", module("c"))
-    return world
-
-
-def _calls() -> int:
-    crash = CrashPoint()
-    _prepared().monitor(crash).check_and_update()
-    return len(crash.calls)
-
-
-@pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
-def test_killed_at_any_call_the_next_monitor_ends_as_if_nothing_had_been(after: bool) -> None:
-    calm = _prepared()
-    calm.monitor().check_and_update()
-    for at in range(1, _calls() + 1):
-        world = _prepared()
-        _run_until_done(world, CrashPoint(at, after=after))
-        assert _outcome(world) == _outcome(calm), f"killed at call {at}"
-
-
 # --- the loop
 
 
@@ -804,22 +601,6 @@ def test_a_file_whose_platform_stamps_it_is_not_read_again(world: World) -> None
     assert updated(monitor.check_and_update()) == {"a": "updated"}
 
 
-def test_two_thousand_idle_looks_keep_memory_flat_and_write_nothing(world: World) -> None:
-    for number in range(5):
-        world.folder.put(f"f{number}.yml", module(f"m{number}"))
-    monitor = world.monitor(heartbeat=lambda _status: None)
-    monitor.run_continuous(200)
-    before = world.versions()
-    tracemalloc.start()
-    monitor.run_continuous(100)
-    first, _ = tracemalloc.get_traced_memory()
-    monitor.run_continuous(1900)
-    last, _ = tracemalloc.get_traced_memory()
-    tracemalloc.stop()
-    assert last - first < 20_000
-    assert world.versions() == before
-
-
 # --- on the file system
 
 
@@ -842,36 +623,3 @@ def test_a_local_folder_that_is_not_there_is_not_empty(tmp_path: Path) -> None:
         LocalFolder(tmp_path / "none").list_files()
     with pytest.raises(NotFoundError):
         LocalFolder(tmp_path).read_file("none.yml")
-
-
-# --- any order of edits ends in the same state as one load of the end
-
-
-_NAMES = st.sampled_from(["a.yml", "b.yml", "sub/c.yml"])
-_TEXTS = st.sampled_from(["SELECT 1", "SELECT 2", "bad", "gone"])
-
-
-@settings(max_examples=30, deadline=None)
-@given(st.lists(st.lists(st.tuples(_NAMES, _TEXTS), min_size=1, max_size=3), max_size=4))
-def test_after_any_edits_recorded_rows_are_those_of_each_files_last_good_text(
-    looks: list[list[tuple[str, str]]],
-) -> None:
-    world = World()
-    monitor = world.monitor()
-    good: dict[str, str] = {}
-    for edits in looks:
-        for name, text in edits:
-            if text == "gone":
-                world.folder.files.pop(name, None)
-            else:
-                name_of_module = Path(name).stem
-                world.folder.put(name, "[" if text == "bad" else module(name_of_module, text))
-        for name, (data, _) in world.folder.files.items():
-            if data != b"[":
-                good[name] = data.decode()
-        monitor.check_and_update()
-    recorded = {name: world.statement(name) for name in world.manager.get_all_modules()}
-    expected = {
-        Path(n).stem: "SELECT 1" if "SELECT 1" in t else "SELECT 2" for n, t in good.items()
-    }
-    assert recorded == expected

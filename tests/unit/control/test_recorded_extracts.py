@@ -5,9 +5,7 @@ from typing import Any
 
 import pytest
 import yaml
-from extract_samples import declared, extracts
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from extract_samples import declared
 
 from lakeflow_meta.control.declared import Declared, read_declared
 from lakeflow_meta.control.manager import MetadataManager
@@ -22,7 +20,6 @@ from lakeflow_meta.control.tables import (
     TableLayout,
 )
 from lakeflow_meta.errors import SpecError
-from lakeflow_meta.extract.config import Extract
 from lakeflow_meta.jobs.job_settings import JobContext
 from lakeflow_meta.testing import Crash, CrashPoint, FakeStore, FixedClock
 
@@ -158,21 +155,6 @@ def test_a_load_that_died_between_the_tables_leaves_no_extract_with_old_files(
 
 
 # --------------------------------------------------------------------------- export
-
-
-@settings(max_examples=50, deadline=None)
-@given(st.lists(extracts(), max_size=3, unique_by=lambda extract: extract.extract_name.lower()))
-def test_what_is_exported_loads_back_as_the_same_rows(found: list[Extract]) -> None:
-    world, other = World(), World()
-    given = [{**e.document(), "target": {"path": e.extract_name}} for e in found]
-    if not world.load(*given)["added"]:
-        return
-    text = world.manager().export()
-    assert world.manager().export() == text
-    other.manager().load(read_text(text))
-    assert [other.rows(layout) for layout in BOTH] == [world.rows(layout) for layout in BOTH]
-    assert other.manager().export() == text
-    assert not world.manager().load(read_text(text))
 
 
 def test_a_soft_delete_is_exported(world: World) -> None:

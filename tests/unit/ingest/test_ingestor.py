@@ -5,16 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from ingest_world import source
 
 from lakeflow_meta.errors import NotFoundError
 from lakeflow_meta.ingest.batch import BatchLimits
 from lakeflow_meta.ingest.source import FileSource
 from lakeflow_meta.progress import StepState
-
-
-def source(path: str = "/in", name: str = "m/s", **config: Any) -> FileSource:
-    config = {"path": path, "format": "csv", **config}
-    return FileSource.parse(name, config, {"table": "main.raw.people"})
 
 
 def test_every_file_is_loaded_once_and_recorded(world: Any) -> None:
@@ -38,7 +34,7 @@ def test_a_run_with_nothing_new_makes_no_loader_no_hash_and_no_commit(world: Any
     assert (result.processed, result.skipped) == (0, 1)
     assert world.versions() == before
     assert world.files.hashed == hashed
-    assert process.steps == ["files.list_files", "store.read", "files.digest"]
+    assert process.steps == ["files.list_files", "store.read"]
     assert world.events[-1].state is StepState.UNCHANGED
 
 

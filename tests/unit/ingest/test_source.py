@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -9,7 +10,12 @@ import pytest
 from lakeflow_meta.control.rows import Source
 from lakeflow_meta.errors import SpecError
 from lakeflow_meta.ingest.formats import FileFormat
-from lakeflow_meta.ingest.source import FileSource, is_file_source
+from lakeflow_meta.ingest.source import (
+    FileSource,
+    check_file_source,
+    check_source,
+    is_file_source,
+)
 
 CONFIG = {"path": "data/in", "format": "csv"}
 TARGET = {"table": "main.raw.people"}
@@ -128,3 +134,19 @@ def test_a_source_type_may_name_the_format() -> None:
     source = row(source_type="csv", source_config={"path": "in"}, target_config=TARGET)
     assert FileSource.of(source).file_format is FileFormat.CSV
     assert FileSource.of(source).name == "m/s"
+
+
+def test_a_delta_table_is_not_appended() -> None:
+    """Each version has all rows of the one before."""
+    (found,) = check_file_source({"path": "t", "format": "delta"}, {"table": "a.b.c"})
+    assert found.path == ("target_config", "write_mode")
+    assert "overwrite, or merge" in found.hint
+    merge = {"table": "a.b.c", "write_mode": "merge", "keys": ["id"]}
+    assert not check_file_source({"path": "t", "format": "delta"}, merge)
+
+
+def test_metadata_is_checked_with_the_format_that_the_source_type_names() -> None:
+    source = Source("s", "m", "json", source_config={"path": "in"}, target_config=TARGET)
+    assert not check_source(source)
+    assert FileSource.of(source).file_format is FileFormat.JSON
+    assert check_source(replace(source, source_type="file"))[0].path == ("source_config",)

@@ -2,43 +2,26 @@
 
 from __future__ import annotations
 
+import io
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
 
-from lakeflow_meta.control.tables import DDL_SCRIPTS, EXECUTIONS, STATE, ControlTables
+from lakeflow_meta.control.tables import DDL_SCRIPTS, EVENTS, EXECUTIONS, STATE, ControlTables
 from lakeflow_meta.errors import BackendError, ConfigError, RunFailedError
 from lakeflow_meta.ports import Row
 from lakeflow_meta.scripts.report import TargetStatus
 from lakeflow_meta.scripts.runner import ScriptRunner
 from lakeflow_meta.scripts.script import read_scripts
-from lakeflow_meta.scripts.target_lease import LeaseTerms, TargetLease
+from lakeflow_meta.scripts.target_lease import Leases, LeaseTerms
 from lakeflow_meta.testing.clock import FixedClock
+from lakeflow_meta.testing.crash import Crash, CrashPoint
+from lakeflow_meta.testing.fake_scripts import FakeScriptTarget
 from lakeflow_meta.testing.fake_store import FakeStore
 
 TABLES = ControlTables.named("main.ops.etl_control")
-
-
-class _Session:
-    """Remembers statements; one that holds ``boom`` is refused."""
-
-    def __init__(self, during: Callable[[str], None] = lambda _: None) -> None:
-        self.ran: list[str] = []
-        self.starts = 0
-        self._during = during
-
-    def start(self) -> _Session:
-        self.starts += 1
-        return self
-
-    def execute(self, statement: str, parameters: Mapping[str, Any] | None = None) -> list[Row]:
-        self._during(statement)
-        if "boom" in statement:
-            raise BackendError("it exploded", code="BOOM")
-        self.ran.append(statement)
-        return []
 
 
 @pytest.fixture
@@ -55,19 +38,22 @@ def store(clock: FixedClock) -> FakeStore:
 
 
 @pytest.fixture
-def session() -> _Session:
-    return _Session()
+def place() -> FakeScriptTarget:
+    return FakeScriptTarget()
 
 
-def _record(store: FakeStore, texts: Mapping[str, str]) -> None:
+def _record(store: FakeStore, texts: Mapping[str, str], **more: Any) -> None:
     scripts, findings = read_scripts(texts)
     assert findings == []
-    store.merge(TABLES.of(DDL_SCRIPTS), [s.row() for s in scripts], keys=["script_id"])
+    rows = [{**script.row(), **more} for script in scripts]
+    store.merge(TABLES.of(DDL_SCRIPTS), rows, keys=["script_id"])
 
 
-def _runner(store: FakeStore, session: _Session, clock: FixedClock, **more: Any) -> ScriptRunner:
+def _runner(
+    store: FakeStore, place: FakeScriptTarget, clock: FixedClock, **more: Any
+) -> ScriptRunner:
     more = {"sleep": lambda _: None, "actor": lambda: "ann", "run_id": "r1", **more}
-    return ScriptRunner(store, TABLES, session.start, clock=clock, **more)
+    return ScriptRunner(store, TABLES, lambda _: place, clock=clock, **more)
 
 
 def _log(store: FakeStore) -> list[Row]:
@@ -76,7 +62,7 @@ def _log(store: FakeStore) -> list[Row]:
 
 
 def test_scripts_run_once_in_order_statement_by_statement(
-    store: FakeStore, session: _Session, clock: FixedClock
+    store: FakeStore, place: FakeScriptTarget, clock: FixedClock
 ) -> None:
     _record(
         store,
@@ -86,28 +72,33 @@ def test_scripts_run_once_in_order_statement_by_statement(
             "t/2_a/2_x.sql": "X 'a;b'; -- no; statement\n XX;",
         },
     )
-    first = _runner(store, session, clock).run()
+    first = _runner(store, place, clock).run()
     version = store.version(TABLES.of(STATE))
-    second = _runner(store, session, clock).run()
+    second = _runner(store, place, clock).run()
 
-    assert [s.replace("-- no; statement\n ", "") for s in session.ran] == [
-        "X 'a;b'",
-        "XX",
-        "Y",
-        "Z",
-    ]
+    ran = [s.replace("-- no; statement\n ", "") for s in place.ran]
+    assert ran == ["X 'a;b'", "XX", "Y", "Z"]
     assert [t.status for t in first.targets] == [TargetStatus.SUCCESS]
     assert [t.status for t in second.targets] == [TargetStatus.UNCHANGED]
-    assert session.starts == 1
     assert store.version(TABLES.of(STATE)) == version
     assert len(_log(store)) == 3
 
 
+def test_each_script_has_a_session_of_its_own(
+    store: FakeStore, place: FakeScriptTarget, clock: FixedClock
+) -> None:
+    _record(store, {"t/1_a/1_x.sql": "CREATE TABLE a; USE s; INSERT INTO a 1"})
+    _record(store, {"t/1_a/2_y.sql": "INSERT INTO a 2"})
+    _runner(store, place, clock).run()
+    assert place.tables == {"a": ["1 s", "2"]}
+    assert place.sessions == 2
+
+
 def test_the_log_row_tells_everything(
-    store: FakeStore, session: _Session, clock: FixedClock
+    store: FakeStore, place: FakeScriptTarget, clock: FixedClock
 ) -> None:
     _record(store, {"t/1_a/1_x.sql": "X"})
-    _runner(store, session, clock).run()
+    _runner(store, place, clock).run()
     (row,) = _log(store)
     assert row.pop("duration_seconds") >= 0
     (script,), _ = read_scripts({"t/1_a/1_x.sql": "X"})
@@ -126,7 +117,7 @@ def test_the_log_row_tells_everything(
 
 
 def test_a_failure_skips_the_rest_of_its_target_and_is_tried_again(
-    store: FakeStore, session: _Session, clock: FixedClock
+    store: FakeStore, place: FakeScriptTarget, clock: FixedClock
 ) -> None:
     _record(
         store,
@@ -137,7 +128,7 @@ def test_a_failure_skips_the_rest_of_its_target_and_is_tried_again(
             "good/1_a/1_x.sql": "GOOD",
         },
     )
-    report = _runner(store, session, clock).run()
+    report = _runner(store, place, clock).run()
 
     bad, good = report.targets
     assert [str(o.status) for o in bad.outcomes] == ["success", "failed", "skipped"]
@@ -146,35 +137,108 @@ def test_a_failure_skips_the_rest_of_its_target_and_is_tried_again(
     assert report.has_failures
     with pytest.raises(RunFailedError, match="statement 2 of 3"):
         report.raise_failures()
-    _record(store, {"bad/1_a/2_no.sql": "FIXED"})
-    again = _runner(store, session, clock).run()
+    _record(store, {"bad/1_a/2_no.sql": "ONE; TWO; THREE"})
+    again = _runner(store, place, clock).run()
     assert not again.has_failures
     statuses = [r["execution_status"] for r in _log(store) if r["script_id"] == "bad/1_a/2_no.sql"]
     assert statuses == ["Failure", "Success"]
-    assert session.ran[-2:] == ["FIXED", "LATER"]
+    assert place.ran[-3:] == ["TWO", "THREE", "LATER"], "what had finished does not run again"
+
+
+def test_what_follows_an_edited_statement_runs_again_and_the_session_is_made_again(
+    store: FakeStore, place: FakeScriptTarget, clock: FixedClock
+) -> None:
+    _record(store, {"t/1_a/1_x.sql": "USE s; CREATE TABLE a; A; B; boom"})
+    _runner(store, place, clock).run()
+    edited = "USE s; CREATE   TABLE a -- the same\n; C; B; INSERT INTO a 1"
+    _record(store, {"t/1_a/1_x.sql": edited})
+    assert not _runner(store, place, clock).run().has_failures
+    assert place.ran == ["CREATE TABLE a", "A", "B", "C", "B", "INSERT INTO a 1"]
+    assert place.tables == {"a": ["1 s"]}
+
+
+def test_rows_of_an_edited_statement_are_never_taken_for_those_of_another(
+    store: FakeStore, place: FakeScriptTarget, clock: FixedClock
+) -> None:
+    _record(store, {"t/1_a/1_x.sql": "CREATE TABLE a; INSERT INTO a 1; INSERT INTO a 2; boom"})
+    _runner(store, place, clock).run()
+    _record(store, {"t/1_a/1_x.sql": "CREATE TABLE a; INSERT INTO a 3; INSERT INTO a 4"})
+    assert not _runner(store, place, clock).run().has_failures
+    assert place.tables == {"a": ["1", "2", "3", "4"]}
 
 
 def test_a_script_changed_after_it_ran_stops_its_target_before_anything_runs(
-    store: FakeStore, session: _Session, clock: FixedClock
+    store: FakeStore, place: FakeScriptTarget, clock: FixedClock
 ) -> None:
     _record(store, {"t/1_a/1_x.sql": "X"})
-    _runner(store, session, clock).run()
+    _runner(store, place, clock).run()
     _record(store, {"t/1_a/1_x.sql": "CHANGED", "t/1_a/2_y.sql": "Y", "u/1_a/1_z.sql": "Z"})
 
-    report = _runner(store, session, clock).run()
+    report = _runner(store, place, clock).run()
 
-    assert session.ran == ["X", "Z"]
+    assert place.ran == ["X", "Z"]
     assert [str(o.status) for o in report.targets[0].outcomes] == ["failed", "skipped"]
     assert "t/1_a/1_x.sql" in report.targets[0].error
+    assert "--accept-changed" in report.targets[0].outcomes[0].error
     assert report.actions()[0]["action"] == "rejected"
 
 
+def test_a_changed_script_can_be_accepted_which_is_recorded_and_lets_the_others_run(
+    store: FakeStore, place: FakeScriptTarget, clock: FixedClock
+) -> None:
+    (old,), _ = read_scripts({"t/1_a/1_x.sql": "X"})
+    (new,), _ = read_scripts({"t/1_a/1_x.sql": "CHANGED"})
+    _record(store, {"t/1_a/1_x.sql": "X"})
+    _runner(store, place, clock).run()
+    _record(store, {"t/1_a/1_x.sql": "CHANGED", "t/1_a/2_y.sql": "Y"})
+
+    shown = _runner(store, place, clock).run(dry_run=True, accept_changed=True)
+    assert [str(o.status) for o in shown.targets[0].outcomes] == ["accepted", "pending"]
+    assert shown.targets[0].status is TargetStatus.PENDING
+    assert len(_log(store)) == 1
+    report = _runner(store, place, clock).run(accept_changed=True)
+
+    assert [str(o.status) for o in report.targets[0].outcomes] == ["accepted", "success"]
+    assert place.ran == ["X", "Y"]
+    accepted = _log(store)[1]
+    assert (accepted["checksum"], accepted["started_at"]) == (new.checksum, None)
+    (event,) = store.read(TABLES.of(EVENTS)).to_pylist()
+    assert (event["object"], event["action"], event["actor"]) == (new.script_id, "accepted", "ann")
+    assert (old.checksum in event["before"], new.checksum in event["after"]) == (True, True)
+    assert not _runner(store, place, clock).run().has_failures
+
+
+def test_repeatable_scripts_run_after_all_others_and_again_when_they_change(
+    store: FakeStore, place: FakeScriptTarget, clock: FixedClock
+) -> None:
+    texts = {"t/R__b.sql": "B1", "t/1_a/R__a.sql": "A1", "t/2_z/1_x.sql": "X"}
+    _record(store, texts)
+    _runner(store, place, clock).run()
+    _runner(store, place, clock).run()
+    for body in ("B2", "B1"):
+        _record(store, {"t/R__b.sql": body})
+        clock.advance(-3600)
+        _runner(store, place, clock).run()
+        _runner(store, place, clock).run()
+    assert place.ran == ["X", "A1", "B1", "B2", "B1"]
+
+
+def test_rows_of_a_repeatable_script_are_written_each_time_it_runs(
+    store: FakeStore, place: FakeScriptTarget, clock: FixedClock
+) -> None:
+    place.tables["a"] = []
+    for body in ("INSERT INTO a 1", "INSERT INTO a 2", "INSERT INTO a 1"):
+        _record(store, {"t/R__a.sql": body})
+        _runner(store, place, clock).run()
+    assert place.tables["a"] == ["1", "2", "1"]
+
+
 def test_a_dry_run_starts_nothing_and_writes_nothing(
-    store: FakeStore, session: _Session, clock: FixedClock
+    store: FakeStore, place: FakeScriptTarget, clock: FixedClock
 ) -> None:
     _record(store, {"t/1_a/1_x.sql": "X"})
     writes = store.calls["merge"] + store.calls["append"] + store.calls["ensure"]
-    report = _runner(store, session, clock).run(dry_run=True)
+    report = _runner(store, place, clock).run(dry_run=True)
     assert report.has_changes
     assert report.actions() == [
         {
@@ -185,14 +249,14 @@ def test_a_dry_run_starts_nothing_and_writes_nothing(
             "error": None,
         }
     ]
-    assert session.starts == 0
+    assert place.sessions == 0
     assert store.calls["merge"] + store.calls["append"] + store.calls["ensure"] == writes
 
 
 def test_no_scripts_is_nothing_to_do_and_an_unknown_target_is_an_error(
-    store: FakeStore, session: _Session, clock: FixedClock
+    store: FakeStore, place: FakeScriptTarget, clock: FixedClock
 ) -> None:
-    runner = _runner(store, session, clock)
+    runner = _runner(store, place, clock)
     assert list(runner.run().lines()) == ["no DDL scripts: nothing to do"]
     _record(store, {"silver/1_a/1_x.sql": "X"})
     with pytest.raises(ConfigError, match=r"'silvr'.*did you mean silver"):
@@ -200,70 +264,126 @@ def test_no_scripts_is_nothing_to_do_and_an_unknown_target_is_an_error(
 
 
 def test_starts_are_staggered_by_target(
-    store: FakeStore, session: _Session, clock: FixedClock
+    store: FakeStore, place: FakeScriptTarget, clock: FixedClock
 ) -> None:
     _record(store, {f"{t}/1_a/1_x.sql": t for t in "abc"})
     slept: list[float] = []
-    report = _runner(store, session, clock, sleep=slept.append).run()
+    report = _runner(store, place, clock, sleep=slept.append, monotonic=lambda: 7.0).run()
     assert sorted(slept) == pytest.approx([0.0, 0.2, 0.4])
     assert all(target.seconds < 0.2 for target in report.targets)
 
 
 def test_inactive_scripts_are_not_run(
-    store: FakeStore, session: _Session, clock: FixedClock
+    store: FakeStore, place: FakeScriptTarget, clock: FixedClock
 ) -> None:
     _record(store, {"t/1_a/1_x.sql": "X", "t/1_a/2_y.sql": "Y"})
-    scripts, _ = read_scripts({"t/1_a/1_x.sql": "X"})
-    off = {**scripts[0].row(), "is_active": False}
-    store.merge(TABLES.of(DDL_SCRIPTS), [off], keys=["script_id"])
-    _runner(store, session, clock).run()
-    assert session.ran == ["Y"]
+    _record(store, {"t/1_a/1_x.sql": "X"}, is_active=False)
+    _runner(store, place, clock).run()
+    assert place.ran == ["Y"]
 
 
 def test_a_row_that_cannot_be_read_stops_its_target_only(
-    store: FakeStore, session: _Session, clock: FixedClock
+    store: FakeStore, place: FakeScriptTarget, clock: FixedClock
 ) -> None:
     _record(store, {"t/1_a/1_x.sql": "X", "u/1_a/1_y.sql": "Y"})
     broken = {"script_id": "t/odd", "target": "t", "language": "sql", "body": "B"}
     store.append(TABLES.of(DDL_SCRIPTS), [broken])
-    report = _runner(store, session, clock).run()
-    assert session.ran == ["Y"]
+    report = _runner(store, place, clock).run()
+    assert place.ran == ["Y"]
     assert "'t/odd'" in report.targets[0].error
 
 
-def test_python_scripts_are_refused_by_name_unless_somebody_can_run_them(
-    store: FakeStore, session: _Session, clock: FixedClock
+def test_python_that_cannot_run_is_found_before_anything_runs(
+    store: FakeStore, clock: FixedClock
 ) -> None:
-    _record(store, {"t/1_a/1_x.sql": "X", "t/1_a/2_y.py": "print()"})
-    refused = _runner(store, session, clock).run()
-    assert "t/1_a/2_y.py" in refused.targets[0].error
-    assert session.ran == []
-    ran: list[tuple[str, str]] = []
-    run_python = lambda body, name: ran.append((body, name))  # noqa: E731 - one line
-    done = _runner(store, session, clock, run_python=run_python).run()
-    assert not done.has_failures
-    assert ran == [("print()", "t/1_a/2_y.py")]
+    place = FakeScriptTarget(missing="spark")
+    _record(store, {"t/1_a/1_x.sql": "X", "t/1_a/2_y.py": "def f():\n    spark.sql('')"})
+    _record(store, {"u/1_a/1_x.sql": "U", "u/1_a/2_y.py": "ok()"})
+    broken = {"script_id": "u/1_a/2_y.py", "target": "u", "release": "1_a", "ordinal": 2}
+    row = {**broken, "script_name": "y", "language": "py", "body": "a = 1\nb = (\n"}
+    store.merge(TABLES.of(DDL_SCRIPTS), [row], keys=["script_id"])
+    report = _runner(store, place, clock).run()
+    assert place.ran == []
+    assert report.targets[0].error == "t/1_a/2_y.py: there is no spark here"
+    assert report.targets[1].error.startswith("u/1_a/2_y.py, line 2: this is no Python: ")
+
+
+def test_python_scripts_run_and_print_to_the_output(
+    store: FakeStore, place: FakeScriptTarget, clock: FixedClock
+) -> None:
+    _record(store, {"t/1_a/2_y.py": "print()", "t/1_a/3_z.py": "boom()"})
+    output = io.StringIO()
+    report = _runner(store, place, clock).run(output=output)
+    assert (place.ran, output.getvalue()) == (["print()"], "ddl_scripts/t/1_a/2_y.py\n")
+    assert report.targets[0].outcomes[1].error == "it exploded"
+
+
+def test_transactions_are_refused_before_anything_runs_where_there_are_none(
+    store: FakeStore, clock: FixedClock
+) -> None:
+    place = FakeScriptTarget(numbers=True)
+    place.allows_transactions = False
+    _record(store, {"t/1_a/1_x.sql": "X", "t/1_a/2_y.sql": "Y; BEGIN; Z; COMMIT"})
+    report = _runner(store, place, clock).run()
+    assert place.ran == []
+    assert "t/1_a/2_y.sql: statement 2: every statement is a transaction" in report.targets[0].error
 
 
 def test_work_that_cannot_be_logged_is_no_success_and_no_failure_row(
-    store: FakeStore, session: _Session, clock: FixedClock
+    store: FakeStore, place: FakeScriptTarget, clock: FixedClock
 ) -> None:
-    _record(store, {"t/1_a/1_x.sql": "X", "t/1_a/2_y.sql": "Y"})
+    _record(store, {"t/1_a/1_x.sql": "CREATE TABLE a; INSERT INTO a 1", "t/1_a/2_y.sql": "Y"})
     store.fail_on("append")
-    report = _runner(store, session, clock).run()
+    report = _runner(store, place, clock).run()
     assert report.targets[0].outcomes[0].error.startswith("the work is done, but the execution log")
-    assert session.ran == ["X"]
     assert _log(store) == []
+    assert not _runner(store, place, clock).run().has_failures
+    assert place.tables == {"a": ["1"]}
+    assert place.ran[-1] == "Y"
+
+
+def test_a_failure_before_the_statement_in_doubt_does_not_settle_it(
+    store: FakeStore, clock: FixedClock
+) -> None:
+    _record(store, {"t/1_a/1_x.sql": "USE s; CREATE TABLE a; INSERT INTO a 1"})
+    place = FakeScriptTarget(wrap=CrashPoint(2, after=True).wrap)
+    with pytest.raises(Crash):
+        _runner(store, place, clock).run()
+    assert place.tables == {"a": []}
+
+    def refuse(_statement: str) -> None:
+        raise BackendError("not now", code="BUSY")
+
+    place.wrap, place.during = lambda session: session, refuse
+    dead = {"is_alive": lambda _: False}
+    failed = _runner(store, place, clock, **dead).run()
+    assert failed.targets[0].outcomes[0].error == "statement 1 of 3: not now"
+    place.during = lambda _: None
+    assert not _runner(store, place, clock, **dead).run().has_failures
+    assert place.tables == {"a": ["1 s"]}
+
+
+def test_a_store_that_fails_in_the_middle_stops_the_target_and_the_rest_is_done_later(
+    store: FakeStore, place: FakeScriptTarget, clock: FixedClock
+) -> None:
+    _record(store, {"t/1_a/1_x.sql": "CREATE TABLE a; INSERT INTO a 1; INSERT INTO a 2"})
+    store.fail_on("merge", nth=4)
+    report = _runner(store, place, clock).run()
+    assert report.has_failures
+    assert place.tables == {"a": ["1"]}
+    store.heal()
+    assert not _runner(store, place, clock).run().has_failures
+    assert place.tables == {"a": ["1", "2"]}
 
 
 def test_two_runners_at_once_run_each_script_once(store: FakeStore, clock: FixedClock) -> None:
     _record(store, {f"t/1_a/{n}_x.sql": f"S{n}" for n in range(1, 6)})
     both = threading.Barrier(2)
-    session = _Session()
+    place = FakeScriptTarget()
     runners = [
         _runner(
             store,
-            session,
+            place,
             clock,
             sleep=lambda _: threading.Event().wait(0.001),
             terms=LeaseTerms(poll_seconds=0.01),
@@ -282,55 +402,83 @@ def test_two_runners_at_once_run_each_script_once(store: FakeStore, clock: Fixed
     for thread in threads:
         thread.join()
 
-    assert session.ran == [f"S{n}" for n in range(1, 6)]
+    assert place.ran == [f"S{n}" for n in range(1, 6)]
     assert not any(report.has_failures for report in reports)
     assert len(_log(store)) == 5
 
 
-def test_a_runner_that_died_is_followed_at_once_where_its_death_can_be_told(
-    store: FakeStore, session: _Session, clock: FixedClock
-) -> None:
-    _record(store, {"t/1_a/1_x.sql": "X"})
-    _dead_holder(store, clock)
-    waits: list[float] = []
-    patient = LeaseTerms(wait_seconds=3)
-    held = _runner(store, session, clock, sleep=waits.append, terms=patient).run()
-    assert "another runner holds it: gone/1" in held.targets[0].error
-    assert waits == [0.0, 1.0, 1.0, 1.0]
-    done = _runner(store, session, clock, is_alive=lambda owner: owner != "gone/1").run()
-    assert not done.has_failures
-    assert session.ran == ["X"]
+def test_one_runner_in_two_threads_is_two_runners(store: FakeStore, clock: FixedClock) -> None:
+    """Tasks of one job share their app, and so its runner."""
+    _record(store, {f"t/1_a/{n}_x.sql": f"S{n}" for n in range(1, 4)})
+    place = FakeScriptTarget()
+    runner = _runner(store, place, clock, sleep=lambda _: threading.Event().wait(0.001))
+    threads = [threading.Thread(target=runner.run) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert place.ran == ["S1", "S2", "S3"]
 
 
-def test_a_lease_that_ran_out_is_taken_over(
-    store: FakeStore, session: _Session, clock: FixedClock
-) -> None:
-    _record(store, {"t/1_a/1_x.sql": "X"})
-    _dead_holder(store, clock)
-    clock.advance(61)
-    assert not _runner(store, session, clock).run().has_failures
-
-
-def test_a_runner_that_lost_its_lease_runs_nothing_more(
+def test_a_runner_that_lost_its_lease_runs_nothing_more_and_says_nothing_in_the_log(
     store: FakeStore, clock: FixedClock
 ) -> None:
-    _record(store, {"t/1_a/1_x.sql": "X", "t/1_a/2_y.sql": "Y"})
-    session = _Session(during=lambda _: clock.advance(61))
-    report = _runner(store, session, clock).run()
-    assert session.ran == ["X"]
-    assert [str(o.status) for o in report.targets[0].outcomes] == ["success", "skipped"]
-    assert "ran out" in report.targets[0].error
+    _record(store, {"t/1_a/1_x.sql": "X; Y; Z", "t/1_a/2_y.sql": "LATER"})
+    now = [0.0]
+    place = FakeScriptTarget()
+
+    def pause(statement: str) -> None:
+        if statement == "Y":
+            now[0] += 61
+
+    place.during = pause
+    report = _runner(store, place, clock, monotonic=lambda: now[0]).run()
+    assert place.ran == ["X", "Y"]
+    assert [str(o.status) for o in report.targets[0].outcomes] == ["failed", "skipped"]
+    assert "ran out" in report.targets[0].outcomes[0].error
+    assert _log(store) == []
+    now[0] += 1
+    place.during = lambda _: None
+    done = _runner(store, place, clock, monotonic=lambda: now[0], is_alive=lambda _: False).run()
+    assert not done.has_failures
+    assert place.ran == ["X", "Y", "Y", "Z", "LATER"]
 
 
-def _dead_holder(store: FakeStore, clock: FixedClock) -> None:
-    lease = TargetLease(
-        store,
-        TABLES.of(STATE),
-        "t",
-        "gone/1",
-        terms=LeaseTerms(),
-        clock=clock,
-        sleep=lambda _: None,
-        is_alive=bool,
+def test_a_target_that_waits_in_vain_shows_what_ran_before_and_says_who_has_it(
+    store: FakeStore, place: FakeScriptTarget, clock: FixedClock
+) -> None:
+    _record(store, {"t/1_a/1_x.sql": "X"})
+    _runner(store, place, clock).run()
+    _record(store, {"t/1_a/2_y.sql": "Y"})
+    events: list[Any] = []
+    terms = LeaseTerms(wait_seconds=3)
+    other = Leases(store, TABLES, "other", clock=clock).of("t")
+    with other.held():
+        report = _runner(store, place, clock, terms=terms, progress=events.append).run()
+    assert [str(o.status) for o in report.targets[0].outcomes] == ["already_run", "skipped"]
+    assert "another runner holds it: other/" in report.targets[0].error
+    assert report.to_dict()["exceptions"] == 1
+    assert [(event.step, event.key) for event in events] == [("wait for another runner", "t")]
+
+
+def test_a_run_that_is_interrupted_begins_no_other_script(
+    store: FakeStore, clock: FixedClock
+) -> None:
+    """The interruption comes to the thread that waits, as Ctrl-C does."""
+    _record(store, {"a/1_a/1_x.sql": "A", "b/1_a/1_x.sql": "B1", "b/1_a/2_y.sql": "B2"})
+    began = threading.Event()
+
+    def during(statement: str) -> None:
+        if statement == "A":
+            began.wait(10)
+            raise KeyboardInterrupt
+        began.set()
+        threading.Event().wait(0.2)
+
+    place = FakeScriptTarget(during=during)
+    with pytest.raises(KeyboardInterrupt):
+        _runner(store, place, clock).run()
+    assert place.ran == ["B1"]
+    assert (
+        not _runner(store, FakeScriptTarget(), clock, is_alive=lambda _: False).run().has_failures
     )
-    assert lease._take()

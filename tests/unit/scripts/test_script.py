@@ -10,7 +10,7 @@ from lakeflow_meta.scripts.script import Language, read_script, read_scripts
 
 def test_numbers_order_releases_and_scripts_not_the_alphabet() -> None:
     names = ["a/10_late/1_x.sql", "a/2_b/10_c.sql", "a/2_b/2_b.py", "a/002_b/1_a.sql"]
-    scripts, findings = read_scripts(dict.fromkeys(names[:1] + names[1:3], "SELECT 1"))
+    scripts, findings = read_scripts(dict.fromkeys(names[:3], "0"))
     assert [s.script_id for s in scripts] == ["a/2_b/2_b.py", "a/2_b/10_c.sql", "a/10_late/1_x.sql"]
     assert findings == []
 
@@ -41,6 +41,27 @@ def test_every_misnamed_file_and_every_number_used_twice_is_found_at_once() -> N
     assert "'t/001_a/001_x.sql' and 't/001_a/1_y.sql'" in numbers
     assert "releases '001_a' and '001_b'" in numbers
     assert all(f.hint for f in findings)
+
+
+def test_repeatable_scripts_lie_in_a_target_or_a_release_and_come_last() -> None:
+    names = ["t/R__views.sql", "t/001_a/R__a_proc.sql", "t/900_z/001_x.sql", "t/R__a_proc.sql"]
+    scripts, findings = read_scripts(dict.fromkeys(names, "SELECT 1"))
+    assert findings == []
+    assert [s.script_id for s in scripts] == [names[2], names[1], names[3], names[0]]
+    assert [s.is_repeatable for s in scripts] == [False, True, True, True]
+    assert [(s.name, s.ordinal, s.release) for s in scripts[1:]] == [
+        ("a_proc", None, "001_a"),
+        ("a_proc", None, ""),
+        ("views", None, ""),
+    ]
+    assert [read_script(script.row()) for script in scripts] == scripts
+
+
+def test_python_that_is_none_is_found_with_its_line() -> None:
+    bodies = {"t/001_a/001_x.py": "a = 1\nif a\n", "t/001_a/002_y.py": "from __future__ import x"}
+    _, findings = read_scripts(bodies)
+    assert [f.path for f in findings] == [("t/001_a/001_x.py", 2), ("t/001_a/002_y.py", 1)]
+    assert "expected ':'" in findings[0].message
 
 
 def test_a_row_reads_back_as_the_script_that_it_was_made_of() -> None:

@@ -16,7 +16,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from lakeflow_meta.backends.local.spark.runtime import Check, Java, delta_jars, spark_home
+from lakeflow_meta.backends.local.spark.runtime import Check, Java, session_jars, spark_home
 
 logger = logging.getLogger(__name__)
 
@@ -27,7 +27,7 @@ _PACKAGE_ROOT = Path(__file__).resolve().parents[4]
 def archive_path(cache: Path, java: Java) -> Path:
     """Where the archive for this Java and these jars is, or would be."""
     digest = hashlib.sha256(java.release.encode())
-    for jar in (*delta_jars(cache), *sorted((spark_home() / "jars").glob("*.jar"))):
+    for jar in (*session_jars(cache), *sorted((spark_home() / "jars").glob("*.jar"))):
         found = jar.stat()
         digest.update(f"{jar}:{found.st_size}:{found.st_mtime_ns}\n".encode())
     return cache / f"classes-{digest.hexdigest()[:16]}.jsa"

@@ -1,4 +1,4 @@
-"""What the embedded Spark session needs from the machine: Java, the Delta jars, a cache directory.
+"""What the embedded Spark session needs from the machine: Java, jars, a cache directory.
 
 Nothing here starts a session. Everything can be listed as checks for `lakeflow-meta doctor`.
 """
@@ -28,6 +28,8 @@ INSTALL_JAVA = (
     " or point JAVA_HOME at it"
 )
 INSTALL_SPARK = 'install the local engine: pip install "lakeflow_meta[local]"'
+
+GET_AVRO = "`lakeflow-meta doctor --fix` fetches it (this needs the network, once)"
 
 JAR_GROUPS = ("io.delta", "io.unitycatalog")
 """Of everything that delta-spark depends on, only these groups are not part of pyspark's jars."""
@@ -139,6 +141,18 @@ def delta_artifact() -> tuple[str, str, str]:
     return "io.delta", f"delta-spark_{line}_2.13", delta_version()
 
 
+def avro_artifact() -> tuple[str, str, str]:
+    """Group, name and versions of Spark's Avro module, which pip's Spark comes without.
+
+    The newest of this Spark's line that is not newer than this Spark: releases of a line go
+    together, and a repository may lack the very one.
+    https://spark.apache.org/docs/latest/sql-data-sources-avro.html#deploying
+    """
+    release = spark_version()
+    line = ".".join(release.split(".")[:2])
+    return "org.apache.spark", "spark-avro_2.13", f"[{line}.0,{release}]"
+
+
 def default_cache() -> Path:
     """``~/.cache/lakeflow_meta/<spark>-<delta>``: shared by all homes of this user."""
     return Path.home() / ".cache" / "lakeflow_meta" / f"{spark_version()}-{delta_version()}"
@@ -154,9 +168,24 @@ def delta_jars(cache: Path) -> tuple[Path, ...]:
     return tuple(sorted(jars_directory(cache).glob("*.jar")))
 
 
+def avro_directory(cache: Path) -> Path:
+    """Where Spark's Avro module lies. It exists only when it is complete."""
+    return cache / "avro"
+
+
+def avro_jars(cache: Path) -> tuple[Path, ...]:
+    """Spark's Avro module; empty when absent, which costs the Avro format and nothing else."""
+    return tuple(sorted(avro_directory(cache).glob("*.jar")))
+
+
+def session_jars(cache: Path) -> tuple[Path, ...]:
+    """What a session has on its class path besides pyspark's jars, in a fixed order."""
+    return (*delta_jars(cache), *avro_jars(cache))
+
+
 def checks(cache: Path) -> list[Check]:
     """Everything the embedded session needs, without starting it."""
-    return [_java_check(), _pyspark_check(), _jars_check(cache)]
+    return [_java_check(), _pyspark_check(), _jars_check(cache), _avro_check(cache)]
 
 
 def _java_check() -> Check:
@@ -181,3 +210,10 @@ def _jars_check(cache: Path) -> Check:
         remedy = "they are fetched once when the session first starts; this needs the network"
         return Check("delta jars", False, f"none in {jars_directory(cache)}", remedy)
     return Check("delta jars", True, f"{len(found)} in {jars_directory(cache)}")
+
+
+def _avro_check(cache: Path) -> Check:
+    """Its absence is no fault: only Avro files need it."""
+    found = avro_jars(cache)
+    detail = found[0].name if found else f"not fetched; Avro files are refused, {GET_AVRO}"
+    return Check("avro jar", True, detail)

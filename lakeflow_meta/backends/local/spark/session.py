@@ -121,16 +121,18 @@ class EmbeddedSpark:
             if session is not None:
                 jvm.stop(session)
 
-    def prepare(self) -> None:
+    def prepare(self, *, again: bool = False) -> None:
         """Make what later starts need: fetch the jars (network), make the class archive.
 
-        `session` does it too. Raises ConfigError.
+        `session` does it too. ``again``: also what failed lately and can be done without. Raises
+        ConfigError.
         """
         java = runtime.find_java()
         if not runtime.delta_jars(self._cache):
             self._report("fetch", "delta jars", StepState.STARTED)
             jars.install_jars(self._cache)
             self._report("fetch", "delta jars", StepState.DONE)
+        jars.install_avro(self._cache, again=again)
         if self._archive and not class_archive.archive_path(self._cache, java).is_file():
             self._report("make", "class archive", StepState.STARTED, "once, well under a minute")
             made = class_archive.build_class_archive(self._cache, java)
@@ -157,7 +159,7 @@ class EmbeddedSpark:
         self._progress(Event(step, key, state, detail=detail))
 
     def _settings(self) -> dict[str, str]:
-        classpath = os.pathsep.join(str(jar) for jar in runtime.delta_jars(self._cache))
+        classpath = os.pathsep.join(str(jar) for jar in runtime.session_jars(self._cache))
         default_schema = self.warehouse / self._catalogs[0] / "default"
         return {
             **TUNED,

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from jobs_world import make_world as make_world
 
 from lakeflow_meta.backends.deltars import DeltaRsStore
 from lakeflow_meta.control.tables import STATE, ControlTables

@@ -1,0 +1,1 @@
+"""PostgreSQL: connections, statements, rows as they come, and the embedded server."""
