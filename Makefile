@@ -13,7 +13,7 @@ setup: .venv/.ready
 demo: setup
 	cd examples/flights && PATH="$(CURDIR)/$(BIN):$$PATH" python demo.py
 
-test: setup lint types
+test: setup lint
 	bash .ci/tests
 
 unit: setup

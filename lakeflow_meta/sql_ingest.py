@@ -45,11 +45,17 @@ def merge_view(
     )
 
 
-def create_clustered(table: TableName, view: str, columns: Sequence[str]) -> str:
-    """Create a Delta table with the columns and the rows of a view, clustered; if it is absent."""
+def create_clustered(
+    table: TableName, view: str, columns: Sequence[str], *, maps_columns: bool = False
+) -> str:
+    """Create a Delta table with the columns and the rows of a view, clustered; if it is absent.
+
+    ``maps_columns``: with column mapping, so that its columns may have any names.
+    """
+    mapped = "TBLPROPERTIES ('delta.columnMapping.mode' = 'name')\n" if maps_columns else ""
     return (
         f"CREATE TABLE IF NOT EXISTS {qualified(table)} USING delta\n"
-        f"CLUSTER BY ({idents(columns)})\nAS SELECT * FROM {ident(view)}"
+        f"CLUSTER BY ({idents(columns)})\n{mapped}AS SELECT * FROM {ident(view)}"
     )
 
 

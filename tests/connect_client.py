@@ -5,10 +5,12 @@ Prints one JSON document of what came of each step.
 
 from __future__ import annotations
 
+import faulthandler
 import json
 import os
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,12 +22,16 @@ from lakeflow_meta.backends.local_files import LocalFiles
 from lakeflow_meta.backends.processes import process_name
 from lakeflow_meta.backends.spark_files import SparkFiles
 from lakeflow_meta.backends.spark_ingest.loader import SparkLoader
+from lakeflow_meta.backends.spark_ingest.remote_columns import RemoteColumns
 from lakeflow_meta.control.tables import FILES, ControlTables
 from lakeflow_meta.ingest.batch import Batch, BatchCounts, BatchId
+from lakeflow_meta.ingest.formats import FileFormat
 from lakeflow_meta.ingest.ingestor import Ingestor
 from lakeflow_meta.ingest.source import FileSource
 from lakeflow_meta.paths import PathMap
 from lakeflow_meta.ports import utc_now
+
+GIVE_UP_SECONDS = 150
 
 TABLES = ControlTables.named("main.lakeflow.etl_control")
 
@@ -181,10 +187,50 @@ def listing(client: Client) -> Any:
     }
 
 
-STEPS: list[Callable[[Client], Any]] = [append, merge, once, transform, expect, listing]
+def evolve(client: Client) -> Any:
+    """New and unfitting values of JSON, with a column of the folders."""
+    folder = client.root / "evolved/day=2024-01-31"
+    folder.mkdir(parents=True)
+    (folder / "a.json").write_text('{"id": 1, "s": {"x": 1, "y": 2}, "new": true}\n')
+    (folder / "b.json").write_text('{"ID": 2, "id": 3}\n')
+    (folder / "c.json").write_text('{"Id": 4, "s": {"x": "one"}}\n')
+    table = f"{client.schema}.evolved"
+    client.spark.sql(f"CREATE TABLE {table} (id INT, s STRUCT<x: INT>, day DATE)")
+    found = []
+    for evolution in ("add_new_columns", "rescue"):
+        config = {
+            "path": "evolved",
+            "format": "json",
+            "recursive": True,
+            "partition_columns": ["day"],
+            "schema_evolution": evolution,
+        }
+        found.append(client.ingest(FileSource.parse("m/s", config, {"table": table}))["failures"])
+    shown = ("id", "to_json(s)", "CAST(day AS STRING)", "new", "_rescued_data")
+    rows = client.spark.table(table).selectExpr(*shown).collect()
+    return [found, sorted([list(row) for row in rows], key=str)]
+
+
+def remote(client: Client) -> Any:
+    """What files tell of their columns, read by Spark alone."""
+    client.put("remote", a="id,name\n1,a\n", bad="id,ID\n")
+    source = client.source("remote")
+    files = list(LocalFiles(client.paths).list_files(source))
+    bad: dict[str, str] = {}
+    asked = RemoteColumns(client.spark, FileFormat.CSV, {"header": "true"})
+    small = asked.of(files, bad)
+    large = asked.of([replace(file, size_bytes=2**40) for file in files[:1]], bad)
+    return [[*map(_name, small)], list(small.values()) == list(large.values()), [*map(_name, bad)]]
+
+
+STEPS: list[Callable[[Client], Any]] = [
+    *(append, merge, once, transform, expect, listing),
+    *(evolve, remote),
+]
 
 
 def main() -> None:
+    faulthandler.dump_traceback_later(GIVE_UP_SECONDS, exit=True)
     port, root, schema = sys.argv[1:]
     client = Client(port, Path(root), schema)
     print(json.dumps({step.__name__: step(client) for step in STEPS}, default=str))  # noqa: T201

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 Module = Annotated[str | None, typer.Option("--module", help="Only what belongs to this module.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Only show what would be ingested.")]
 
+_MOST_LINES = 50
+
 
 class _RunUnlessNamed(TyperGroup):
     """``ingest SOURCE`` is ``ingest run SOURCE``: a first word that is no command is a source."""
@@ -155,7 +157,12 @@ def ingest_log(
     since: Annotated[
         str | None, typer.Option("--since", help="Only what happened since: 2025-01-31T08:00:00Z.")
     ] = None,
-    limit: Annotated[int, typer.Option("--limit", min=1, help="The last so many.")] = 50,
+    limit: Annotated[
+        int | None,
+        typer.Option(
+            "--limit", min=1, help="The last so many.", show_default="50; with --json all"
+        ),
+    ] = None,
 ) -> None:
     """Show which files were ingested, when, with how many rows, and what failed.
 
@@ -164,5 +171,7 @@ def ingest_log(
     from lakeflow_meta import ingest_operations as operations
 
     session: Session = context.obj
+    if limit is None and not session.output.as_json:
+        limit = _MOST_LINES
     rows = operations.ingest_log(session.app, sources, status=status, limit=limit, since=since)
     session.output.result(rows, operations.log_lines(rows) if rows else ["no files"])

@@ -204,6 +204,35 @@ def test_rows_are_of_one_moment_however_long_they_are_read(
     assert (world.one().rows, world.watermark()) == (1, "60000")
 
 
+def test_a_connection_that_breaks_in_the_middle_leaves_nothing_half(
+    world: World, sql: psycopg.Connection
+) -> None:
+    sql.execute(
+        "CREATE TABLE shop.big AS"
+        " SELECT n AS id, repeat('x', 200) AS x FROM generate_series(1, 100000) AS n"
+    )
+    source = {"datastore": "warehouse", "table": "shop.big"}
+    load = {"mode": "incremental", "watermark_column": "id"}
+    world.record(declared(source=source, load=load, trigger={}))
+    broken = threading.Event()
+
+    def end_the_connection(event: Any) -> None:
+        if event.state == "running" and not broken.is_set():
+            broken.set()
+            sql.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+                " WHERE query LIKE 'COPY%' AND datname = current_database()"
+            )
+
+    extractor = world.extractor()
+    extractor._progress = end_the_connection
+    (outcome,) = extractor.run().outcomes
+    assert (outcome.rows, outcome.status) == (0, "failed")
+    assert (world.files(), world.hidden(), world.watermark()) == ({}, [], None)
+    assert world.history()[-1]["error_details"] in ("57P01", "08006")  # told, or only gone
+    assert world.one().rows == 100_000
+
+
 def test_a_period_is_asked_of_the_database(world: World) -> None:
     load = {
         "mode": "period",

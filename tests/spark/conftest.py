@@ -9,9 +9,15 @@ from pathlib import Path
 
 import pytest
 from pyspark.sql import SparkSession
+from spark.interpreting import interpreting
 
 from lakeflow_meta.backends.local.spark.runtime import default_cache
 from lakeflow_meta.backends.local.spark.session import EmbeddedSpark
+
+LONG_RUN = {"spark.driver.extraJavaOptions": "-XX:TieredStopAtLevel=4 -Xmn300m"}
+"""The thorough compiler and room for garbage: a run of minutes takes a third less (measured)."""
+
+MANY_TESTS = 60
 
 SPARK_FIXTURES = {"embedded", "spark", "interpreted", "schema"}
 
@@ -25,12 +31,15 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture(scope="session")
-def embedded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedSpark]:
+def embedded(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[EmbeddedSpark]:
     """The one embedded session of the run; its home has a name that needs care."""
     given = os.environ.get("LAKEFLOW_META_CACHE")
     cache = Path(given) if given else default_cache()
     home = tmp_path_factory.mktemp("home of ünits")
-    engine = EmbeddedSpark(home, cache=cache, catalogs=("main", "testcat"))
+    conf = LONG_RUN if request.session.testscollected > MANY_TESTS else {}
+    engine = EmbeddedSpark(home, cache=cache, conf=conf, catalogs=("main", "testcat"))
     yield engine
     engine.stop()
 
@@ -43,11 +52,8 @@ def spark(embedded: EmbeddedSpark) -> SparkSession:
 
 @pytest.fixture(scope="session")
 def interpreted(spark: SparkSession) -> SparkSession:
-    """A session that interprets plans: for a few rows, compiling them takes longer."""
-    made = spark.newSession()
-    made.conf.set("spark.sql.codegen.wholeStage", "false")
-    made.conf.set("spark.sql.codegen.factoryMode", "NO_CODEGEN")
-    return made
+    """A session that interprets plans."""
+    return interpreting(spark)
 
 
 @pytest.fixture

@@ -21,6 +21,7 @@ from contract.test_maintenance import (  # noqa: F401 (tests)
     test_two_old_versions_and_some_rows_of_them_can_be_compared,
 )
 from pyspark.sql import SparkSession
+from spark.interpreting import interpreting
 
 from lakeflow_meta.backends.deltars import DeltaRsStore
 from lakeflow_meta.backends.local.spark.session import EmbeddedSpark
@@ -32,15 +33,8 @@ from lakeflow_meta.ports import ControlStore
 
 @pytest.fixture(scope="module")
 def sessions(spark: SparkSession) -> Iterator[SparkSession]:
-    """Sessions to take turns, since each needs a while to warm up.
-
-    They interpret plans: for a few rows, compiling each plan takes longer than running it.
-    """
-    made = [spark.newSession() for _ in range(3)]
-    for session in made:
-        session.conf.set("spark.sql.codegen.wholeStage", "false")
-        session.conf.set("spark.sql.codegen.factoryMode", "NO_CODEGEN")
-    return cycle(made)
+    """Sessions to take turns, since each needs a while to warm up."""
+    return cycle([interpreting(spark) for _ in range(3)])
 
 
 @pytest.fixture

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from pyspark.errors import AnalysisException
 from pyspark.sql import SparkSession
+from spark.interpreting import interpreting
 
 from lakeflow_meta.backends.delta_log import DeltaLogReader
 from lakeflow_meta.backends.local.spark.session import EmbeddedSpark
@@ -16,6 +17,11 @@ from lakeflow_meta.schema.live import LiveTable, LiveView, TableState, Unreadabl
 from lakeflow_meta.schema.table import Identity
 
 Read = Callable[[str], TableState]
+
+
+@pytest.fixture(scope="module")
+def spark(spark: SparkSession) -> SparkSession:
+    return interpreting(spark)
 
 
 @pytest.fixture

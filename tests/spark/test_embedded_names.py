@@ -10,10 +10,16 @@ from delta.tables import DeltaTable
 from pyspark.errors import AnalysisException
 from pyspark.sql import SparkSession
 from pyspark.sql.functions import expr
+from spark.interpreting import interpreting
 
 from lakeflow_meta.backends.local.spark.session import EmbeddedSpark
 
 Run = Callable[..., list[tuple[Any, ...]]]
+
+
+@pytest.fixture(scope="module")
+def spark(spark: SparkSession) -> SparkSession:
+    return interpreting(spark)
 
 
 @pytest.fixture

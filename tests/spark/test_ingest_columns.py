@@ -44,8 +44,7 @@ def rescued(site: Site, key: str) -> dict[Any, Any]:
 
 
 def write_parquet(site: Site, name: str, **columns: Any) -> None:
-    made = pa.table({key: column for key, column in columns.items()})
-    pq.write_table(made, site.landing / f"{name}.parquet")
+    pq.write_table(pa.table(columns), site.landing / f"{name}.parquet")
 
 
 def written_by_spark(site: Site, query: str, kind: str, **options: str) -> bytes:
@@ -127,7 +126,7 @@ def test_what_does_not_fit_is_rescued_from_csv(site: Site) -> None:
         "a.csv",
         "id,born,at,price,v,ok,more\n"
         '1,2020-01-01,2020-01-01T10:00:00Z,"1,25.50",abc,true,\n'
-        '2,2020-01-01 10:00:00,2020-01-01 10:00:00.1234567,1.255,abcd,yes,"q""x"\n'
+        '2,2020-01-01 10:00:00,2020-01-01 10:00:00.1234567,1.255,abcd,yes,"q,x"\n'
         "3,,,12345.6,,,\n",
     )
     assert site.ingest(site.source(**RESCUE)).failures == ()
@@ -136,8 +135,13 @@ def test_what_does_not_fit_is_rescued_from_csv(site: Site) -> None:
     assert (found[1], found[3]["price"]) == (None, "12345.6")
     path = "/Volumes/c/s/v/in/a.csv"
     assert found[2] == {
-        **{"born": "2020-01-01 10:00:00", "at": "2020-01-01 10:00:00.1234567"},
-        **{"price": "1.255", "v": "abcd", "ok": "yes", "more": 'q"x', "_file_path": path},
+        "born": "2020-01-01 10:00:00",
+        "at": "2020-01-01 10:00:00.1234567",
+        "price": "1.255",
+        "v": "abcd",
+        "ok": "yes",
+        "more": "q,x",
+        "_file_path": path,
     }
     kept = site.spark.table(site.table).where("id = 1").select("price", "v", "ok").collect()
     assert tuple(kept[0]) == (Decimal("125.50"), "abc", True)
@@ -178,7 +182,9 @@ def test_what_does_not_fit_is_rescued_from_json_and_parquet(site: Site) -> None:
     write_parquet(site, "p", id=[7], n=[2**40], s=[{"x": 1, "y": "u"}], more=[{"a": [1]}])
     assert site.ingest(site.source(format="parquet", **RESCUE)).failures == ()
     assert rescued(site, "id")[7] == {
-        **{"n": 2**40, "s": {"x": 1, "y": "u"}, "more": {"a": [1]}},
+        "n": 2**40,
+        "s": {"x": 1, "y": "u"},
+        "more": {"a": [1]},
         "_file_path": "/Volumes/c/s/v/in/p.parquet",
     }
     assert site.spark.table(site.table).where("id = 7").first()["s"]["x"] == 1
@@ -194,7 +200,7 @@ def test_digits_times_and_letters_that_a_type_has_no_room_for_fail_their_file(si
         "time": ("at", "10:00"),
         "fine": ("price", "1.255"),
         "zeros": ("price", "1.25000"),
-        "exponent": ("price", "1.255e1"),
+        "exponent": ("price", "1.2555e1"),
         "wide": ("price", "1000"),
         "long": ("v", "abcd"),
         "huge": ("big", "9223372036854775808"),
@@ -371,8 +377,7 @@ def test_a_file_that_is_torn_or_empty_or_something_else_fails_alone(site: Site, 
     config = {"options": {"rowTag": "row"}} if kind == "xml" else {}
     reasons = site.reasons(site.ingest(site.source(format=kind, **config)))
     binary = {f"empty.{kind}"} if kind in ("parquet", "orc", "avro") else set()
-    torn = {f"torn.{kind}", f"text.{kind}"} - ({"text.xml"} if kind == "xml" else set())
-    assert set(reasons) == torn | binary
+    assert set(reasons) == {f"torn.{kind}", f"text.{kind}"} | binary
     assert site.rows("id", "name") == [(1, "a")]
 
 
@@ -385,12 +390,12 @@ def test_xml_text_and_avro_are_read_with_evolution(site: Site) -> None:
     assert types(site) == {"id": "int", "tags": "array<string>", "New": "string", "_k": "string"}
     assert site.rows("id", "tags", "New", "_k") == [(1, ["x"], "n", "v")]
     assert site.ingest(site.source(**xml, **RESCUE)).failures == ()
-    assert rescued(site, "tags" + "[1]")["y"]["id"] == "two"
+    assert rescued(site, "id")[None]["id"] == "two"
     data = written_by_spark(site, "SELECT 3 AS id, 'q' AS other, array('z') AS tags", "avro")
     (site.landing / "c.avro").write_bytes(data)
     avro = site.source(format="avro", glob="*.avro", **ADD)
     assert site.ingest(avro).failures == ()
-    assert site.rows("id", "other")[-1] == (3, "q")
+    assert site.spark.table(site.table).where("id = 3").first()["other"] == "q"
     site.table += "_text"
     site.put("d.txt", "first\nsecond\n")
     assert site.ingest(site.source(format="text", glob="*.txt")).failures == ()

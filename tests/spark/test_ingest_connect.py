@@ -94,3 +94,17 @@ def test_expectations_drop_and_fail(told: dict[str, Any]) -> None:
 
 def test_files_are_listed_and_hashed_by_spark(told: dict[str, Any]) -> None:
     assert told["listing"] == {"same files": True, "same hashes": True, "stat": True}
+
+
+def test_columns_evolve_and_what_does_not_fit_is_rescued(told: dict[str, Any]) -> None:
+    (added, rescued), rows = told["evolve"]
+    assert added.keys() == {"b.json", "c.json"}
+    assert rescued == {"b.json": "it names 'ID' twice ('id')"}
+    assert rows[0] == [1, '{"x":1,"y":2}', "2024-01-31", True, None]
+    assert rows[1][:4] == [4, None, "2024-01-31", None]
+    kept = json.loads(rows[1][4])
+    assert (kept["s"], kept.keys()) == ({"x": "one"}, {"s", "_file_path"})
+
+
+def test_files_that_only_spark_reaches_tell_their_columns(told: dict[str, Any]) -> None:
+    assert told["remote"] == [["a.csv"], True, ["bad.csv"]]

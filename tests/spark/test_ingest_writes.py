@@ -185,7 +185,7 @@ def test_columns_that_the_files_of_a_merge_do_not_have_stay_as_they_are(site: Si
 @pytest.fixture(params=["append", "overwrite", "merge"])
 def batch_of(request: pytest.FixtureRequest, site: Site) -> Callable[..., Batch]:
     target = {"merge": MERGE}.get(request.param, {"write_mode": request.param})
-    put_in_order(site, a="id\n1\n", b="id\n2\n3\n", c="id\n7\n")
+    put_in_order(site, a="id\n1\n", b="id\n2\n3\n", c="id\n7\n", empty="")
     source = site.source({**target, "metadata_columns": False})
     return lambda version, *names: site.batch(version, *names, source=source)
 
@@ -193,9 +193,9 @@ def batch_of(request: pytest.FixtureRequest, site: Site) -> Callable[..., Batch]
 def test_a_batch_that_was_committed_is_found_and_counted_again(
     site: Site, batch_of: Callable[..., Batch]
 ) -> None:
-    batch = batch_of(1, "a.csv", "b.csv")
+    batch = batch_of(1, "a.csv", "b.csv", "empty.csv")
     first = site.loader().load(batch)
-    assert by_name(first) == {"a.csv": 1, "b.csv": 2}
+    assert by_name(first) == {"a.csv": 1, "b.csv": 2, "empty.csv": 0}
     version = site.version()
     assert site.loader().load(batch) == first
     assert site.loader().recount(batch) == first
@@ -349,7 +349,7 @@ def test_what_a_transform_raises_fails_its_file_alone_with_the_traceback(site: S
         return frame.select(checked("id").alias("id"))
 
     reasons = site.reasons(site.ingest(with_function(site.source(), picky)))
-    assert reasons.keys() == {"early.csv", "late.csv", "none.csv"}
+    assert reasons.keys() == {"early.csv", "late.csv", "none.csv"}, reasons
     assert site.rows("id") == [(number,) for number in range(6)]
     assert "ValueError: no column may be wrong" in reasons["early.csv"]
     assert 'raise ValueError("no column may be wrong")' in reasons["early.csv"]

@@ -147,7 +147,10 @@ def _refusals(path: Path) -> Iterator[None]:
 
 def _sync_folder(path: Path) -> None:
     """Names survive a power cut. Mounted storage may not know of it; there they do anyway."""
-    handle = os.open(path, os.O_RDONLY)
+    try:
+        handle = os.open(path, os.O_RDONLY)
+    except PermissionError:
+        return
     try:
         os.fsync(handle)
     except OSError as error:

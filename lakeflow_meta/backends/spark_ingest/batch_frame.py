@@ -273,7 +273,7 @@ class BatchFrame:
         except ColumnsError as error:
             missing = error.code == "MISSING_COLUMNS"
             if missing and self._made_elsewhere(read, shape):
-                return conformed(read.frame, self._without_made(shape), self._rules)
+                return conformed(read.frame, self._without_made(read, shape), self._rules)
             raise BadFilesError(dict.fromkeys(read.group.paths, str(error))) from error
 
     @cached_property
@@ -290,8 +290,9 @@ class BatchFrame:
         }
         return needed - present <= self._table_rules.made
 
-    def _without_made(self, shape: TableShape) -> TableShape:
-        made = self._table_rules.made
+    def _without_made(self, read: _Read, shape: TableShape) -> TableShape:
+        present = {field.name.lower() for field in read.fields}
+        made = self._table_rules.made - present
         kept = tuple(field for field in shape.fields if field.name.lower() not in made)
         return TableShape(kept, shape.metadata_columns)
 

@@ -81,7 +81,7 @@ def _dialect(mark: str, options: Mapping[str, str]) -> dict[str, Any]:
         "delimiter": mark,
         "quotechar": quote,
         "doublequote": True,
-        "escapechar": escape if escape and escape != quote else None,
+        "escapechar": escape if escape and escape not in (quote, mark) else None,
     }
 
 

@@ -92,11 +92,13 @@ class SparkLoader:
             return None if commit is None else self._recounted(batch, commit)
 
     def _recounted(self, batch: Batch, commit: BatchCommit) -> BatchCounts:
-        held = {*batch.paths, *batch.excluded} - set(commit.excluded)
+        """Files of no bytes are not in a write, and so in no count."""
+        left_out = set(commit.excluded)
+        empty, full = _split(batch.only([f for f in batch.files if f.path not in left_out]))
+        held = {*batch.paths, *batch.excluded} - left_out - set(empty)
         writes = self._writes
         counting = Recounting(lambda: self._session, writes.rows, writes.tables, self._paths)
-        rows = counting.counts(batch, commit, held)
-        _, full = _split(batch.only([file for file in batch.files if file.path in held]))
+        rows = {**dict.fromkeys(empty, 0), **counting.counts(batch, commit, held)}
         return BatchCounts(rows, warnings=tuple(self._set_aside(batch.only(full), None)))
 
     # --- loading

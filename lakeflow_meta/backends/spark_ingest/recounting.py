@@ -41,6 +41,8 @@ class Recounting:
     ) -> Mapping[str, int | None]:
         """Rows of each file that the commit holds; None where that can no longer be told.
 
+        ``held``: those files, without files of no bytes.
+
         The note of a merge says them. Else the table is asked as it was then, else the files are
         read once more.
         """
@@ -82,10 +84,7 @@ class Recounting:
     ) -> dict[str, int] | None:
         if not set(held) <= set(batch.paths):
             return None
-        textual = batch.source.file_format.textual
-        read = batch.only(
-            [f for f in batch.files if f.path in held and (f.size_bytes or not textual)]
-        )
+        read = batch.only([file for file in batch.files if file.path in held])
         shape = self._tables.shape(batch.source.target)
         rows = self._rows.kept(read, shape).groupBy(SOURCE_FILE).count().collect()
         by_uri = {row[SOURCE_FILE]: row["count"] for row in rows}

@@ -10,7 +10,6 @@ import re
 from collections.abc import Mapping, Sequence
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
-from urllib.parse import unquote
 
 from lakeflow_meta.backends.spark_ingest.csv_header import first_record
 from lakeflow_meta.backends.spark_ingest.file_columns import (
@@ -71,7 +70,7 @@ class RemoteColumns:
         frame = reader.load([_GLOB.sub(r"\\\1", file.path) for file in files])
         rows = frame.select(frame["path"], self._end(frame["content"]).alias("end"))
         told = rows.toArrow().to_pylist()
-        return {known_uri(unquote(row["path"])): bytes(row["end"]) for row in told}
+        return {known_uri(row["path"]): bytes(row["end"]) for row in told}
 
     def _end(self, content: Column) -> Column:
         from pyspark.sql import functions as F  # noqa: N812 - Spark's own usage

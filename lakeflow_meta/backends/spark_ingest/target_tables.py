@@ -8,6 +8,7 @@ from uuid import uuid4
 
 from lakeflow_meta.backends.spark_ingest.columns import TableShape
 from lakeflow_meta.backends.spark_ingest.made_by_table import table_rules
+from lakeflow_meta.backends.spark_ingest.evolution import needs_mapping
 from lakeflow_meta.backends.spark_ingest.source_paths import known_path
 from lakeflow_meta.errors import BackendError, NotFoundError
 from lakeflow_meta.ingest.batch import (
@@ -59,15 +60,21 @@ class TargetTables:
             [], nullable(self.with_metadata(frame, batch, None).schema)
         )
         _check_layout(batch, nothing)
+        maps_columns = bool(needs_mapping(nothing.schema.fields))
         if config.cluster_by:
             view = f"lakeflow_{uuid4().hex}"
             nothing.createOrReplaceTempView(view)
             try:
-                session.sql(create_clustered(table, view, config.cluster_by)).collect()
+                statement = create_clustered(
+                    table, view, config.cluster_by, maps_columns=maps_columns
+                )
+                session.sql(statement).collect()
             finally:
                 session.catalog.dropTempView(view)
         else:
             writer = nothing.write.format("delta").mode("ignore")
+            if maps_columns:
+                writer = writer.option("delta.columnMapping.mode", "name")
             writer.partitionBy(*config.partition_by).saveAsTable(qualified(table))
         return TableShape.of(session.table(qualified(table)).schema)
 

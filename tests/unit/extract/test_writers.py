@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 import pytest
 import zstandard
 from extract_samples import declared
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lakeflow_meta.backends.extracts import streams as extract_streams
@@ -73,6 +73,7 @@ def test_no_rows_make_one_file_with_a_header(tmp_path: Path) -> None:
     assert pq.read_table(tmp_path / "pq" / file.staged).num_rows == 0
 
 
+@settings(max_examples=40)
 @given(
     st.integers(0, 60),
     st.integers(1, 20),

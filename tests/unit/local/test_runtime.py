@@ -1,4 +1,5 @@
 import subprocess
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -82,6 +83,41 @@ def test_a_repository_that_refuses_is_a_clear_error_and_leaves_nothing(tmp_path:
     with pytest.raises(ConfigError, match=r"delta-spark.* could not be fetched from http://127"):
         jars.install_jars(tmp_path, repository="http://127.0.0.1:9/")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_avro_is_done_without_where_it_cannot_be_fetched_and_asked_for_again_a_day_later(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("JAVA_HOME", "")
+    monkeypatch.setenv("PATH", "")
+    now = datetime.now(UTC)
+    asked = [
+        (jars.install_avro(tmp_path, clock=lambda: now), len(caplog.records)),
+        (jars.install_avro(tmp_path, clock=lambda: now), len(caplog.records)),
+        (jars.install_avro(tmp_path, clock=lambda: now, again=True), len(caplog.records)),
+        (jars.install_avro(tmp_path, clock=lambda: now + timedelta(days=2)), len(caplog.records)),
+    ]
+    assert [(found, warned) for found, warned in asked] == [((), 1), ((), 1), ((), 2), ((), 3)]
+    assert "doctor --fix" in caplog.text
+    (check,) = (check for check in runtime.checks(tmp_path) if check.name == "avro jar")
+    assert check.ok
+    assert "doctor --fix" in check.detail
+
+
+def test_an_older_cache_gets_avro_beside_its_jars_and_another_archive(tmp_path: Path) -> None:
+    delta = runtime.jars_directory(tmp_path) / "delta-spark.jar"
+    delta.parent.mkdir()
+    delta.write_bytes(b"1")
+    java_17 = Java(Path("/bin/java"), 17, JAVA_17)
+    before = archive_path(tmp_path, java_17)
+    assert runtime.session_jars(tmp_path) == (delta,)
+    avro = runtime.avro_directory(tmp_path) / "spark-avro.jar"
+    avro.parent.mkdir()
+    avro.write_bytes(b"1")
+    assert jars.install_jars(tmp_path, repository="http://127.0.0.1:9/") == (delta,)
+    assert jars.install_avro(tmp_path, repository="http://127.0.0.1:9/") == (avro,)
+    assert runtime.session_jars(tmp_path) == (delta, avro)
+    assert archive_path(tmp_path, java_17) != before
 
 
 def test_another_java_or_other_jars_have_another_archive(tmp_path: Path) -> None:
