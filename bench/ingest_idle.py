@@ -69,7 +69,9 @@ def record(app: App, folder: Path, landing: Path, table: str) -> FileSource:
     return FileSource.parse(name, row["source_config"], row["target_config"])
 
 
-def nothing_new(app: App, folder: Path, source: FileSource, runs: int) -> tuple[list[Process], bool]:
+def nothing_new(
+    app: App, folder: Path, source: FileSource, runs: int
+) -> tuple[list[Process], bool]:
     """`lakeflow-meta ingest` over a copy of the control tables; whether one started a JVM."""
     home = folder / ".lakeflow"
     shutil.copytree(app.home / "warehouse" / "main", home / "warehouse" / "main")
@@ -117,4 +119,6 @@ def bench_memory(folder: Path, counts: Sequence[int], runs: int) -> None:
         jvm = "a JVM was started" if started else "no JVM"
         print(f"  {count:>9,} files listed{'':<28}{best:>8.2f} s {peaks[-1]:>8.0f} MB  {jvm}")
     grown = peaks[-1] - peaks[0]
-    print(f"  grown by {grown:.0f} MB, bar {MEMORY_BAR_MB}: {'yes' if grown <= MEMORY_BAR_MB else 'NO'}")
+    print(
+        f"  grown by {grown:.0f} MB, bar {MEMORY_BAR_MB}: {'yes' if grown <= MEMORY_BAR_MB else 'NO'}"
+    )

@@ -215,7 +215,7 @@ def remote(client: Client) -> Any:
     """What files tell of their columns, read by Spark alone."""
     client.put("remote", a="id,name\n1,a\n", bad="id,ID\n")
     source = client.source("remote")
-    files = list(LocalFiles(client.paths).list_files(source))
+    files = sorted(LocalFiles(client.paths).list_files(source))
     bad: dict[str, str] = {}
     asked = RemoteColumns(client.spark, FileFormat.CSV, {"header": "true"})
     small = asked.of(files, bad)

@@ -16,6 +16,10 @@ import pytest
 from ingest_site import Site, site_of
 from pyarrow import orc
 from pyspark.sql import SparkSession
+from pyspark.sql import functions as F  # noqa: N812 - Spark's own usage
+from pyspark.sql import types as T  # noqa: N812 - Spark's own usage
+
+from lakeflow_meta.backends.spark_ingest.strict_cast import StrictCast
 
 ADD = {"schema_evolution": "add_new_columns"}
 RESCUE = {"schema_evolution": "rescue"}
@@ -190,29 +194,95 @@ def test_what_does_not_fit_is_rescued_from_json_and_parquet(site: Site) -> None:
     assert site.spark.table(site.table).where("id = 7").first()["s"]["x"] == 1
 
 
-def test_digits_times_and_letters_that_a_type_has_no_room_for_fail_their_file(site: Site) -> None:
-    create(site, "id INT, born DATE, at TIMESTAMP, price DECIMAL(5,2), v VARCHAR(3), big BIGINT")
-    values = {
-        "midnight": ("born", "2020-01-01 00:00:00"),
-        "noon": ("born", "2020-01-01 12:00:00"),
-        "nanos": ("at", "2020-01-01T10:00:00.123456789Z"),
-        "micros": ("at", "2020-01-01T10:00:00.123456000+02:00"),
-        "time": ("at", "10:00"),
-        "fine": ("price", "1.255"),
-        "zeros": ("price", "1.25000"),
-        "exponent": ("price", "1.2555e1"),
-        "wide": ("price", "1000"),
-        "long": ("v", "abcd"),
-        "huge": ("big", "9223372036854775808"),
+BAD = object()
+"""The value does not fit."""
+
+CASES: list[tuple[str, str, Any]] = [
+    ("'2020-01-01'", "DATE", "2020-01-01"),
+    ("'2020-01-01 00:00:00'", "DATE", "2020-01-01"),
+    ("'2020-01-01T12:00:00'", "DATE", BAD),
+    ("'20200101'", "DATE", BAD),
+    ("'2020-01-01T10:00:00.123456000Z'", "TIMESTAMP", "2020-01-01 10:00:00.123456"),
+    ("'2020-01-01T10:00:00.123456789Z'", "TIMESTAMP", BAD),
+    ("'10:00'", "TIMESTAMP", BAD),
+    ("'2020-01-01 10:00:00.1234561'", "TIMESTAMP_NTZ", BAD),
+    ("'1.25'", "DECIMAL(5,2)", "1.25"),
+    ("' 1.25000 '", "DECIMAL(5,2)", "1.25"),
+    ("'100'", "DECIMAL(5,2)", "100.00"),
+    ("'1.255e1'", "DECIMAL(5,2)", "12.55"),
+    ("'1.2555e1'", "DECIMAL(5,2)", BAD),
+    ("'1.255'", "DECIMAL(5,2)", BAD),
+    ("'1000'", "DECIMAL(5,2)", BAD),
+    ("'0.1234567890123456789'", "DECIMAL(38,18)", BAD),
+    ("'x'", "INT", BAD),
+    ("'1.0'", "INT", BAD),
+    ("'9223372036854775808'", "BIGINT", BAD),
+    ("'yes'", "BOOLEAN", BAD),
+    ("'True'", "BOOLEAN", "true"),
+    ("'abc'", "VARCHAR(3)", "abc"),
+    ("'abc '", "VARCHAR(3)", BAD),
+    ("12", "CHAR(2)", "12"),
+    ("5L", "INT", "5"),
+    ("2147483648L", "INT", BAD),
+    ("2.5D", "INT", BAD),
+    ("9007199254740993L", "DOUBLE", BAD),
+    ("0.1D", "FLOAT", BAD),
+    ("0.5D", "FLOAT", "0.5"),
+    ("1.10BD", "DECIMAL(3,1)", "1.1"),
+    ("1.15BD", "DECIMAL(3,1)", BAD),
+    ("DATE'2020-01-01'", "TIMESTAMP", "2020-01-01 00:00:00"),
+    ("TIMESTAMP'2020-01-01 01:00:00'", "DATE", BAD),
+    ("1L", "TIMESTAMP", BAD),
+    ("true", "INT", BAD),
+    ("1", "BOOLEAN", BAD),
+    ("1.5D", "STRING", "1.5"),
+    ("X'C3A9'", "STRING", "é"),
+    ("X'C3'", "STRING", BAD),
+    ("array(1)", "STRING", BAD),
+    ("array('1', '2')", "ARRAY<INT>", "[1, 2]"),
+    ("array('1', 'z')", "ARRAY<INT>", BAD),
+    ("'[1, 2]'", "ARRAY<INT>", "[1, 2]"),
+    ("'[1, 2'", "ARRAY<INT>", BAD),
+    ('\'{"a": 1, "b": 2}\'', "STRUCT<a: INT>", BAD),
+    ("named_struct('A', '1')", "STRUCT<a: INT, b: STRING>", "{1, NULL}"),
+    ("named_struct('a', 'x')", "STRUCT<a: INT>", BAD),
+    ("named_struct('b', 1)", "STRUCT<a: INT NOT NULL, b: INT>", BAD),
+    ("map('k', '1.5')", "MAP<STRING, DECIMAL(2,1)>", "{k -> 1.5}"),
+    ("map('k', '1.55')", "MAP<STRING, DECIMAL(2,1)>", BAD),
+    ("map('7', 1)", "MAP<INT, INT>", "{7 -> 1}"),
+    ("map('x', 1)", "MAP<INT, INT>", BAD),
+    ("NULL", "INT", None),
+    ("CAST(NULL AS STRING)", "STRUCT<a: INT>", None),
+    ("CAST(NULL AS STRUCT<a: STRING>)", "STRUCT<a: INT>", None),
+]
+
+
+def test_values_become_what_they_say_or_are_known_not_to_fit(spark: SparkSession) -> None:
+    wanted = [T.StructType.fromDDL(f"c {kind}").fields[0].dataType for _, kind, _ in CASES]
+    texts = ", ".join(f"{expression} AS c{number}" for number, (expression, *_) in enumerate(CASES))
+    frame = spark.sql(f"SELECT {texts}")
+    columns: list[Any] = []
+    for number, (field, kind) in enumerate(zip(frame.schema.fields, wanted, strict=True)):
+        fit = StrictCast().fit(frame[field.name], field.dataType, kind)
+        misfit = F.lit(False) if fit.misfit is None else fit.misfit
+        columns += [misfit.alias(f"bad{number}"), fit.value.cast("string").alias(f"v{number}")]
+    row = frame.select(*columns).first()
+    found = [BAD if row[f"bad{number}"] else row[f"v{number}"] for number in range(len(CASES))]
+    assert {case[:2]: got for case, got in zip(CASES, found, strict=True)} == {
+        case[:2]: case[2] for case in CASES
     }
-    for name, (column, value) in values.items():
-        site.put(f"{name}.csv", f"id,{column}\n1,{value}\n")
-    reasons = site.reasons(site.ingest())
-    bad = ("noon", "nanos", "time", "fine", "exponent", "wide", "long", "huge")
-    assert set(reasons) == {f"{name}.csv" for name in bad}
-    assert reasons["fine.csv"] == "column price: 1.255 is no decimal(5,2)"
-    assert reasons["long.csv"] == "column v: abcd is no varchar(3)"
-    assert len(site.rows("id")) == 3
+
+
+def test_a_misfit_names_its_file_its_column_and_its_value(site: Site) -> None:
+    create(site, "id INT, price DECIMAL(5,2), v VARCHAR(3)")
+    site.put("good.csv", 'id,price,v\n1,"1,00",\n2,1.5,abc\n')
+    site.put("bad.csv", "id,price\n1,1.255\n")
+    site.put("long.csv", "id,v\n1,abcd\n")
+    assert site.reasons(site.ingest()) == {
+        "bad.csv": "column price: 1.255 is no decimal(5,2)",
+        "long.csv": "column v: abcd is no varchar(3)",
+    }
+    assert site.rows("id", "price") == [(1, Decimal("100.00")), (2, Decimal("1.50"))]
 
 
 def test_files_of_one_batch_that_give_a_column_different_types(site: Site) -> None:

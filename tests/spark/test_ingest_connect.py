@@ -58,7 +58,7 @@ def test_files_are_appended_and_counted_and_a_bad_one_fails_alone(told: dict[str
     first, again, rows, counts = told["append"]
     assert (first["processed"], first["rows"]) == (2, 3)
     assert first["failures"].keys() == again["failures"].keys() == {"bad.csv"}
-    assert "x" in first["failures"]["bad.csv"]
+    assert 'For input string: "x"' in first["failures"]["bad.csv"]
     assert (again["processed"], again["skipped"]) == (0, 2)
     assert rows == [[1, "a"], [2, "b"], [3, "c"]]
     assert counts == {"a.csv": 2, "b.csv": 1, "bad.csv": None}

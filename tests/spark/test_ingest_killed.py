@@ -149,7 +149,6 @@ def test_killed_after_any_effect_the_next_run_ends_as_if_nothing_had_happened(
     expected = undisturbed.outcome()
     assert expected["rows"]
     assert "loader.load" in steps
-    print(name, steps)
 
     for done in range(len(steps) + 1):
         world = world_of(MODES[name])

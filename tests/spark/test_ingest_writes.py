@@ -340,13 +340,12 @@ def test_what_a_transform_raises_fails_its_file_alone_with_the_traceback(site: S
         if "none" in frame.columns:
             return None
 
-        @F.udf("int")
-        def checked(value: int) -> int:
+        def checked(value):  # type: ignore[no-untyped-def] # Spark cannot read annotations as text
             if value == 13:
                 raise RuntimeError("unlucky")
             return value
 
-        return frame.select(checked("id").alias("id"))
+        return frame.select(F.udf(checked, "int")("id").alias("id"))
 
     reasons = site.reasons(site.ingest(with_function(site.source(), picky)))
     assert reasons.keys() == {"early.csv", "late.csv", "none.csv"}, reasons

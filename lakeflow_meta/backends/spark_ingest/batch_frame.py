@@ -15,6 +15,7 @@ from lakeflow_meta.backends.spark_ingest.columns import (
     conformed,
     default_of,
 )
+from lakeflow_meta.backends.spark_ingest.commits import Locate
 from lakeflow_meta.backends.spark_ingest.evolution import (
     evolved,
     needs_mapping,
@@ -61,8 +62,10 @@ class BatchFrame:
         groups: FileGroups,
         batch: Batch,
         paths: PathMap,
+        locate: Locate,
     ) -> None:
         self._session = session
+        self._locate = locate
         self._reader = reader
         self._find_groups = groups
         self._batch = batch
@@ -71,7 +74,9 @@ class BatchFrame:
         self._partitions = Partitions(batch, paths)
         config = batch.source.source_config
         self._existing = False
-        self._raw = config.transform is not None or batch.source.transform_fn is not None
+        transforms = config.transform is not None or batch.source.transform_fn is not None
+        fails = config.schema_evolution is SchemaEvolution.FAIL
+        self._evolves = not fails or (transforms and config.ddl is None)
         self._options = {name.lower(): text for name, text in reader_options(batch).items()}
 
     def rows(self, shape: TableShape | None) -> DataFrame:
@@ -99,11 +104,6 @@ class BatchFrame:
                 if not expected.known and not self._evolves:  # the largest group says what there is
                     expected = expected.learned(read.fields)
                     expected.check_names(groups[number + 1 :])
-
-    @property
-    def _evolves(self) -> bool:
-        fails = self._batch.source.source_config.schema_evolution is SchemaEvolution.FAIL
-        return self._raw or not fails
 
     def _group(self, group: FileGroup, expected: Expected) -> Iterator[_Read]:
         try:
@@ -278,7 +278,7 @@ class BatchFrame:
 
     @cached_property
     def _table_rules(self) -> TableRules:
-        return table_rules(self._session(), self._batch.source.target)
+        return table_rules(self._session(), self._batch.source.target, self._locate)
 
     def _made_elsewhere(self, read: _Read, shape: TableShape) -> bool:
         """Whether every column that must not be NULL and that the files lack is the table's."""

@@ -40,6 +40,7 @@ _DEFAULT = "CURRENT_DEFAULT"
 _WITH_LENGTHS = "__CHAR_VARCHAR_TYPE_STRING"
 _LENGTH = re.compile(r"(varchar|char)\((\d+)\)")
 _MOST_SHOWN = 100
+_BOUND = "_lakeflow_value_"
 
 
 class ColumnsError(BackendError):
@@ -109,14 +110,24 @@ class _Conforming:
         self._present = {field.name.lower(): field for field in frame.schema.fields}
         self._uri = frame[ident(self._present.pop(SOURCE_FILE).name)]
         self._rescued: list[Column] = []
+        self._bound: list[Column] = []
 
     def rows(self) -> DataFrame:
+        """The columns of the table; what they are made of is computed once, in a step before."""
         incoming = self._present.pop(RESCUED, None) if self._rules.rescues else None
         self._unknown_columns()
         columns = [made for target in self._shape.fields for made in self._made(target)]
         if self._rules.rescues:
             columns.append(self._rescued_data(incoming).alias(RESCUED))
-        return self._frame.select(*columns, self._uri.alias(SOURCE_FILE))
+        frame = self._frame.select("*", *self._bound) if self._bound else self._frame
+        return frame.select(*columns, self._uri.alias(SOURCE_FILE))
+
+    def _bind(self, column: Column) -> Column:
+        from pyspark.sql import functions as F  # noqa: N812 - Spark's own usage
+
+        name = f"{_BOUND}{len(self._bound)}"
+        self._bound.append(column.alias(name))
+        return F.col(name)
 
     def _unknown_columns(self) -> None:
         known = {target.name.lower() for target in self._shape.fields}
@@ -145,7 +156,7 @@ class _Conforming:
         from pyspark.sql import functions as F  # noqa: N812 - Spark's own usage
 
         column, wanted = self._frame[ident(given.name)], full_type(target)
-        cast = StrictCast(self._rules.form)
+        cast = StrictCast(self._rules.form, self._bind)
         fit = cast.fit(column, given.dataType, wanted, target.name)
         if self._rules.rescues and target.nullable:
             self._rescue_misfits(given.name, column, fit)

@@ -71,7 +71,7 @@ class DeltaCommits:
 
     def __init__(self, session: Callable[[], SparkSession], locate: Locate) -> None:
         self._session = session
-        self._locate = locate
+        self.locate = locate
 
     def last_version(self, table: TableName, app_id: str) -> int | None:
         """The highest transaction version of an application, None if there is none.
@@ -148,7 +148,7 @@ class DeltaCommits:
         return self._history_by_sql(table, limit) if self._exists(table) else iter(())
 
     def _path(self, table: TableName) -> str | None:
-        found = self._locate(table)
+        found = self.locate(table)
         if found is not None:
             return str(found)
         if not self._exists(table):

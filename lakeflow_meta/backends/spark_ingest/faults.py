@@ -76,8 +76,12 @@ def read_fault(error: BaseException) -> Fault:
         paths=paths,
         about_data=bool(paths) or any(_is_about_data(cause) for cause in causes),
         same_transaction=any(cause.is_same_transaction for cause in causes),
-        unclear=len(causes) == 1 and causes[0].condition.startswith(_FAILED_TASK),
+        unclear=_conditions(causes) == 1 and causes[0].condition.startswith(_FAILED_TASK),
     )
+
+
+def _conditions(causes: list[_Cause]) -> int:
+    return sum(bool(cause.condition) for cause in causes)
 
 
 def _misfit(causes: list[_Cause]) -> Misfit | None:
@@ -123,12 +127,23 @@ def _causes(error: BaseException) -> Iterator[_Cause]:
     java = getattr(error, "java_exception", None) or getattr(error, "_origin", None)
     if java is None:
         yield _without_java(error)
+        yield from _on_the_server(error)
         return
     seen = 0
     while java is not None and seen < _MOST_CAUSES:
         yield _java_cause(java)
         java = java.getCause()
         seen += 1
+
+
+_CAUSED_BY = re.compile(r"^Caused by: ([\w.$]+): (.*)$", re.MULTILINE)
+
+
+def _on_the_server(error: Any) -> Iterator[_Cause]:
+    """Causes that Spark Connect tells: classes and messages in a stack trace, no conditions."""
+    read = getattr(error, "getStackTrace", None)
+    for found in _CAUSED_BY.finditer((read() if read else None) or ""):
+        yield _Cause(found[1], found[2])
 
 
 def _java_cause(java: Any) -> _Cause:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from lakeflow_meta.backends.spark_ingest.batch_frame import BatchFrame
 from lakeflow_meta.backends.spark_ingest.columns import Rules, TableShape, conformed
+from lakeflow_meta.backends.spark_ingest.commits import Locate
 from lakeflow_meta.backends.spark_ingest.evolution import evolved
 from lakeflow_meta.backends.spark_ingest.file_groups import FileGroups
 from lakeflow_meta.backends.spark_ingest.reading import FileReader
@@ -26,8 +27,15 @@ if TYPE_CHECKING:
 class FileFrames:
     """Reads the files of a batch."""
 
-    def __init__(self, session: Callable[[], SparkSession], paths: PathMap) -> None:
+    def __init__(
+        self,
+        session: Callable[[], SparkSession],
+        paths: PathMap,
+        locate: Locate = lambda _table: None,
+    ) -> None:
+        """``locate`` finds tables without Spark."""
         self._session = session
+        self._locate = locate
         self._paths = paths
         self._reader = FileReader(session, paths)
         self._groups = FileGroups(session, paths)
@@ -41,7 +49,9 @@ class FileFrames:
         of the declared schema and of the files. Raises BadFilesError, ColumnsError, BackendError,
         and errors of Spark's.
         """
-        frame = BatchFrame(self._session, self._reader, self._groups, batch, self._paths)
+        frame = BatchFrame(
+            self._session, self._reader, self._groups, batch, self._paths, self._locate
+        )
         return frame.rows(shape)
 
 

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lakeflow_meta.backends.delta_snapshot import newest_snapshot
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 _EXPRESSION = "delta.generationExpression"
 _IDENTITY = "delta.identity.start"
 _FEATURES = ("delta.feature.generatedColumns=", "delta.feature.identityColumns=")
+_MAPPING = "delta.columnMapping.mode"
 _MAPPED = re.compile(r"delta\.columnMapping\.mode=(?:name|id)\b")
 _WRITER = re.compile(r"delta\.minWriterVersion=(\d+)")
 _GENERATES = range(4, 7)
@@ -48,18 +50,31 @@ class TableRules:
         return self.identities | self.generated.keys()
 
 
-def table_rules(session: SparkSession, table: TableName) -> TableRules:
-    """Ask DESCRIBE; and where columns may be generated, the table's log (in milliseconds), or SHOW
-    CREATE TABLE where that is not on this machine. Raises errors of Spark's.
+def table_rules(
+    session: SparkSession, table: TableName, locate: Callable[[TableName], Path | None]
+) -> TableRules:
+    """Ask the log of a table on this machine, in milliseconds; DESCRIBE of another, and SHOW CREATE
+    TABLE where its columns may be generated. Raises errors of Spark's.
+
+    ``locate``: where a table lies, None where Spark has to be asked.
     """
+    if (place := locate(table)) is not None and (rules := _by_log(place)) is not None:
+        return rules
     told = session.sql(describe_extended(table)).collect()
     facts = {row["col_name"]: row["data_type"] for row in told if row["data_type"]}
     properties = facts.get("Table Properties", "")
     maps_columns = _MAPPED.search(properties) is not None
     if not _may_generate(properties):
         return TableRules({}, frozenset(), maps_columns)
-    generated, identities = _made(session, table, facts.get("Location", ""))
-    return TableRules(generated, identities, maps_columns)
+    place = path_of_location(facts.get("Location", ""))
+    if place is not None and (rules := _by_log(place)) is not None:
+        return rules
+    made = generated_columns(session.sql(show_create_table(table)).collect()[0][0])
+    return TableRules(
+        {name: one.expression for name, one in made.items() if one.expression},
+        frozenset(name for name, one in made.items() if one.identity is not None),
+        maps_columns,
+    )
 
 
 def _may_generate(properties: str) -> bool:
@@ -68,16 +83,15 @@ def _may_generate(properties: str) -> bool:
     return by_version or any(feature in properties for feature in _FEATURES)
 
 
-def _made(
-    session: SparkSession, table: TableName, location: str
-) -> tuple[Mapping[str, str], frozenset[str]]:
-    place = path_of_location(location)
-    snapshot = None if place is None else newest_snapshot(f"{place}/_delta_log")
-    if snapshot is not None:
-        fields = json.loads(snapshot.metadata["schemaString"])["fields"]
-        told = {field["name"].lower(): field.get("metadata") or {} for field in fields}
-        generated = {name: one[_EXPRESSION] for name, one in told.items() if _EXPRESSION in one}
-        return generated, frozenset(name for name, one in told.items() if _IDENTITY in one)
-    made = generated_columns(session.sql(show_create_table(table)).collect()[0][0])
-    generated = {name: one.expression for name, one in made.items() if one.expression}
-    return generated, frozenset(name for name, one in made.items() if one.identity is not None)
+def _by_log(place: Path) -> TableRules | None:
+    snapshot = newest_snapshot(f"{place}/_delta_log")
+    if snapshot is None:
+        return None
+    fields = json.loads(snapshot.metadata["schemaString"])["fields"]
+    told = {field["name"].lower(): field.get("metadata") or {} for field in fields}
+    properties = dict(snapshot.metadata.get("configuration") or {})
+    return TableRules(
+        {name: one[_EXPRESSION] for name, one in told.items() if _EXPRESSION in one},
+        frozenset(name for name, one in told.items() if _IDENTITY in one),
+        properties.get(_MAPPING, "none") != "none",
+    )

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from lakeflow_meta.backends.spark_ingest.columns import TableShape
+from lakeflow_meta.backends.spark_ingest.commits import Locate
 from lakeflow_meta.backends.spark_ingest.expectations import Expectations
 from lakeflow_meta.backends.spark_ingest.frames import FileFrames, fitted
 from lakeflow_meta.backends.spark_ingest.merging import MergeRows
@@ -22,9 +23,13 @@ class BatchRows:
     """Makes the frames of batches, on one session."""
 
     def __init__(
-        self, session: Callable[[], SparkSession], paths: PathMap, transforms: Transforms
+        self,
+        session: Callable[[], SparkSession],
+        paths: PathMap,
+        transforms: Transforms,
+        locate: Locate,
     ) -> None:
-        self._frames = FileFrames(session, paths)
+        self._frames = FileFrames(session, paths, locate)
         self._paths = paths
         self._transforms = transforms
 

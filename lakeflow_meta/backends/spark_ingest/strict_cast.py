@@ -21,19 +21,25 @@ if TYPE_CHECKING:
 
 _MOST_DIGITS = 38
 _MICROSECONDS = 26
-"""Characters of ``2024-01-31 12:00:00.123456``: shorter text holds no digit too many."""
+"""Bytes of ``2024-01-31 12:00:00.123456``: shorter text holds no digit too many."""
+_DATE_AND_TIME = 18
+"""Bytes that no time without a date has: ``T10:00:00.123456Z`` is shorter."""
 _TOO_FINE = r"\.\d{6}\d*[1-9]"
 _FIRST_COLON = 9
 """Where the first colon stands at least in text that has a date in front of its time."""
 _PARSED, _BROKEN = "v", "_broken"
 
 
+Bind = Callable[["Column"], "Column"]
+"""Makes an expression a column of its own, so that it is computed once however often it is used."""
+
+
 @dataclass(frozen=True, slots=True)
 class Fit:
-    """A value in the wanted type, NULL where it does not fit.
+    """A value in the wanted type. Where it does not fit it means nothing.
 
     ``misfit`` tells whether it does not (None: it always does); ``surplus`` whether it has nested
-    fields that the type has no place for.
+    fields that the type has no place for. Neither is ever NULL.
     """
 
     value: Column
@@ -43,10 +49,18 @@ class Fit:
 
 @dataclass(slots=True)
 class StrictCast:
-    """Casts the columns of one source. ``unknown``: nested fields that had no place, by path."""
+    """Casts the columns of one source. ``unknown``: nested fields that had no place, by path.
+
+    ``bind`` is for columns; what is inside of them is left to Spark.
+    """
 
     form: TextForm = field(default_factory=TextForm)
+    bind: Bind = lambda column: column
     unknown: dict[str, None] = field(default_factory=dict)
+
+    @property
+    def _inside(self) -> StrictCast:
+        return StrictCast(self.form, unknown=self.unknown)
 
     def fit(self, column: Column, given: DataType, wanted: DataType, path: str = "") -> Fit:
         """The column, of type ``given``, as ``wanted``. ``path``: its name, for `unknown`."""
@@ -68,7 +82,7 @@ class StrictCast:
             case T.StringType(), _:
                 return self._text(column, wanted)
             case _:
-                return _scalar(column, given, wanted)
+                return self._scalar(column, given, wanted)
 
     # --- nested
 
@@ -85,7 +99,8 @@ class StrictCast:
                 fit = _nothing(target.dataType)
             else:
                 inner = column.getField(source.name)
-                fit = self.fit(inner, source.dataType, target.dataType, f"{path}.{target.name}")
+                kind, place = source.dataType, f"{path}.{target.name}"
+                fit = self._inside.fit(inner, kind, target.dataType, place)
             values.append(fit.value.alias(target.name))
             misfits += [fit.misfit] if fit.misfit is not None else []
             misfits += [fit.value.isNull()] if not target.nullable else []
@@ -104,7 +119,7 @@ class StrictCast:
             return Fit(column)
 
         def fit(element: Column) -> Fit:
-            return self.fit(element, given.elementType, wanted.elementType, f"{path}[]")
+            return self._inside.fit(element, given.elementType, wanted.elementType, f"{path}[]")
 
         return self._of_elements(column, fit, F.transform(column, lambda e: fit(e).value))
 
@@ -115,10 +130,10 @@ class StrictCast:
             return Fit(column)
 
         def fit(element: Column) -> Fit:
-            return self.fit(element, given.valueType, wanted.valueType, f"{path}{{}}")
+            return self._inside.fit(element, given.valueType, wanted.valueType, f"{path}{{}}")
 
         def key(element: Column) -> Fit:
-            return self.fit(element, given.keyType, wanted.keyType)
+            return self._inside.fit(element, given.keyType, wanted.keyType)
 
         keys, values = F.map_keys(column), F.map_values(column)
         cast = F.transform(values, lambda e: fit(e).value)
@@ -182,7 +197,7 @@ class StrictCast:
             case T.BinaryType():
                 return Fit(column.cast(wanted))
             case T.VariantType():
-                return _unless(column, F.try_parse_json(column))
+                return self._unless(column, F.try_parse_json(column))
             case T.DecimalType():
                 return self._decimal(column, wanted)
             case T.DateType():
@@ -191,9 +206,9 @@ class StrictCast:
                 return self._timestamp(column, wanted)
             case T.BooleanType():
                 said = F.lower(F.trim(column)).isin("true", "false")
-                return _unless(column, column.try_cast(wanted), ~said)
+                return self._unless(column, column.try_cast(wanted), lambda _: ~said)
             case T.NumericType():
-                return _unless(column, column.try_cast(wanted))
+                return self._unless(column, column.try_cast(wanted))
             case _:
                 return _never(column, wanted)
 
@@ -202,17 +217,20 @@ class StrictCast:
         from pyspark.sql import functions as F  # noqa: N812 - Spark's own usage
         from pyspark.sql.types import DecimalType
 
-        text = F.trim(F.replace(column, F.lit(","), F.lit("")) if self.form.csv else column)
+        text = F.replace(column, F.lit(","), F.lit("")) if self.form.csv else column
         scale = wanted.scale
         point = F.instr(text, ".")
-        short = F.rtrim(text, F.lit("0"))
-        finer = (point > 0) & (F.length(text) - point > scale) & (F.length(short) - point > scale)
+        short = F.rtrim(F.trim(text), F.lit("0"))
+        long = (point > 0) & (F.octet_length(text) - point > scale)
+        finer = long & (F.length(short) - F.instr(short, ".") > scale)
         room = DecimalType(_MOST_DIGITS, _MOST_DIGITS - (wanted.precision - scale))
-        rounded = ~text.try_cast(room).eqNullSafe(text.try_cast(wanted).cast(room))
-        with_exponent = F.contains(F.lower(text), F.lit("e"))
-        return _unless(
-            column, text.try_cast(wanted), F.when(with_exponent, rounded).otherwise(finer)
-        )
+        with_exponent = F.contains(text, F.lit("e")) | F.contains(text, F.lit("E"))
+
+        def lost(value: Column) -> Column:
+            rounded = ~text.try_cast(room).eqNullSafe(value.cast(room))
+            return F.when(with_exponent, rounded).otherwise(finer)
+
+        return self._unless(column, text.try_cast(wanted), lost)
 
     def _date(self, column: Column) -> Fit:
         """A time of day is no part of a date, unless it is midnight."""
@@ -220,12 +238,14 @@ class StrictCast:
 
         if self.form.date is not None:
             moment = F.try_to_timestamp(column, F.lit(self.form.date))
-            return _unless(column, moment.cast("date"))
-        value = column.try_cast("date")
-        moment = column.try_cast("timestamp_ntz")
-        later = F.coalesce(moment != value.cast("timestamp_ntz"), F.lit(False))
-        long = F.length(F.trim(column)) > len("2024-01-31")
-        return _unless(column, value, long & later)
+            return self._unless(column, moment.cast("date"))
+
+        def lost(value: Column) -> Column:
+            moment = column.try_cast("timestamp_ntz")
+            later = F.coalesce(moment != value.cast("timestamp_ntz"), F.lit(False))
+            return (F.octet_length(column) > len("2024-01-31")) & later
+
+        return self._unless(column, column.try_cast("date"), lost)
 
     def _timestamp(self, column: Column, wanted: DataType) -> Fit:
         from pyspark.sql import functions as F  # noqa: N812 - Spark's own usage
@@ -234,48 +254,46 @@ class StrictCast:
         zoned = isinstance(wanted, TimestampType)
         pattern = self.form.timestamp if zoned else self.form.timestamp_ntz
         if pattern is not None:
-            return _unless(column, F.try_to_timestamp(column, F.lit(pattern)).cast(wanted))
+            return self._unless(column, F.try_to_timestamp(column, F.lit(pattern)).cast(wanted))
         value = column.try_cast(wanted)
         if zoned and self.form.structured:  # a number in JSON: seconds since 1970, as Spark has it
             value = F.coalesce(value, F.timestamp_seconds(column.try_cast("bigint")))
-        finer = (F.length(column) > _MICROSECONDS) & F.rlike(column, F.lit(_TOO_FINE))
-        timed = F.instr(column, ":").between(1, _FIRST_COLON)  # a time alone would be today's
-        return _unless(column, value, finer | timed)
+        size = F.octet_length(column)
+        finer = (size > _MICROSECONDS) & F.rlike(column, F.lit(_TOO_FINE))
+        # a time alone would be one of today
+        alone = (size < _DATE_AND_TIME) & F.instr(column, ":").between(1, _FIRST_COLON)
+        return self._unless(column, value, lambda _: finer | alone)
 
+    def _scalar(self, column: Column, given: DataType, wanted: DataType) -> Fit:
+        """A value that is no text. Within a family it fits if it comes back the same."""
+        from pyspark.sql import functions as F  # noqa: N812 - Spark's own usage
+        from pyspark.sql import types as T  # noqa: N812 - Spark's own usage
 
-# --------------------------------------------------------------------------- scalars
+        if _same(given, wanted):
+            return Fit(column)
+        match given, wanted:
+            case ((T.StructType() | T.ArrayType() | T.MapType() | T.VariantType()), _):
+                return _never(column, wanted)
+            case T.BinaryType(), T.StringType():
+                text = column.cast(wanted)
+                return self._unless(column, text, lambda value: ~F.is_valid_utf8(value))
+            case _, T.StringType():
+                return Fit(column.cast(wanted))
+            case (T.NumericType(), T.NumericType()) | (T.DatetimeType(), T.DatetimeType()):
+                value = column.try_cast(wanted)
+                return self._unless(
+                    column, value, lambda value: ~value.try_cast(given).eqNullSafe(column)
+                )
+            case _:
+                return _never(column, wanted)
 
-
-def _scalar(column: Column, given: DataType, wanted: DataType) -> Fit:
-    """A value that is no text. Within a family it fits if it comes back the same."""
-    from pyspark.sql import functions as F  # noqa: N812 - Spark's own usage
-    from pyspark.sql import types as T  # noqa: N812 - Spark's own usage
-
-    if _same(given, wanted):
-        return Fit(column)
-    match given, wanted:
-        case ((T.StructType() | T.ArrayType() | T.MapType() | T.VariantType()), _):
-            return _never(column, wanted)
-        case T.BinaryType(), T.StringType():
-            text = column.cast(wanted)
-            return Fit(F.when(F.is_valid_utf8(text), text), ~F.is_valid_utf8(text))
-        case _, T.StringType():
-            return Fit(column.cast(wanted))
-        case (T.NumericType(), T.NumericType()) | (T.DatetimeType(), T.DatetimeType()):
-            value = column.try_cast(wanted)
-            back = value.try_cast(given).eqNullSafe(column)
-            return _unless(column, value, ~back)
-        case _:
-            return _never(column, wanted)
-
-
-def _unless(column: Column, value: Column, lost: Column | None = None) -> Fit:
-    """The value; a misfit where there is none though there was one, or it is not the same."""
-    from pyspark.sql import functions as F  # noqa: N812 - Spark's own usage
-
-    none = value.isNull()
-    misfit = column.isNotNull() & (none if lost is None else none | lost)
-    return Fit(F.when(~misfit, value), misfit)
+    def _unless(
+        self, column: Column, value: Column, lost: Callable[[Column], Column] | None = None
+    ) -> Fit:
+        """The value; a misfit where there is none though there was one, or ``lost`` says so."""
+        bound = self.bind(value)
+        misfit = bound.isNull() if lost is None else bound.isNull() | lost(bound)
+        return Fit(bound, column.isNotNull() & misfit)
 
 
 def _nothing(wanted: DataType) -> Fit:

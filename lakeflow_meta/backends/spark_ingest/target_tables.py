@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 from uuid import uuid4
 
 from lakeflow_meta.backends.spark_ingest.columns import TableShape
-from lakeflow_meta.backends.spark_ingest.made_by_table import table_rules
+from lakeflow_meta.backends.spark_ingest.commits import Locate
 from lakeflow_meta.backends.spark_ingest.evolution import needs_mapping
+from lakeflow_meta.backends.spark_ingest.made_by_table import table_rules
 from lakeflow_meta.backends.spark_ingest.source_paths import known_path
 from lakeflow_meta.errors import BackendError, NotFoundError
 from lakeflow_meta.ingest.batch import (
@@ -31,9 +32,10 @@ if TYPE_CHECKING:
 class TargetTables:
     """Target tables as one Spark session sees them."""
 
-    def __init__(self, session: Callable[[], SparkSession], paths: PathMap) -> None:
+    def __init__(self, session: Callable[[], SparkSession], paths: PathMap, locate: Locate) -> None:
         self._session = session
         self._paths = paths
+        self._locate = locate
 
     def shape(self, table: TableName) -> TableShape | None:
         """Columns of a table; None where there is none."""
@@ -46,8 +48,7 @@ class TargetTables:
     def nothing(self, table: TableName) -> DataFrame:
         """No row at all, in those columns of a table that anybody may write."""
         frame = self._session().table(qualified(table))
-        rules = table_rules(self._session(), table)
-        made = {*rules.generated, *rules.identities}
+        made = table_rules(self._session(), table, self._locate).made
         written = [name for name in frame.columns if name.lower() not in made]
         return frame.select(*map(ident, written)).limit(0)
 

@@ -51,12 +51,12 @@ class Writes:
     @property
     def rows(self) -> BatchRows:
         """The rows of batches."""
-        return BatchRows(self.session, self.paths, self.transforms)
+        return BatchRows(self.session, self.paths, self.transforms, self.commits.locate)
 
     @property
     def tables(self) -> TargetTables:
         """Target tables."""
-        return TargetTables(self.session, self.paths)
+        return TargetTables(self.session, self.paths, self.commits.locate)
 
     def write(self, batch: Batch) -> BatchCounts | None:
         """Write once; the counts, or None where Delta knows the transaction and skipped it."""

@@ -1,6 +1,5 @@
 """Recorded modules as an asset bundle: stable bytes, and the same jobs when it is read back."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
@@ -8,8 +7,6 @@ from typing import Any
 import pytest
 import yaml
 from databricks.sdk.service.jobs import JobSettings
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from lakeflow_meta.control.bundle import export_bundle
 from lakeflow_meta.control.declared import read_declared
@@ -204,40 +201,3 @@ def test_modules_that_cannot_become_jobs_are_all_named() -> None:
     with pytest.raises(SpecError) as caught:
         export_bundle(bad, context=CONTEXT)
     assert [problem.path.split(":")[0] for problem in caught.value.problems] == ["a/s000", "b/s000"]
-
-
-texts = st.text(
-    alphabet=st.characters(exclude_categories=("Cs", "Cn")), min_size=1, max_size=20
-) | st.sampled_from(["${var.x}", "$${var.x}", "${bundle.x}", "$$$", "a\nb\n", "\u2028", "null"])
-
-
-@settings(max_examples=150)
-@given(
-    st.lists(
-        st.fixed_dictionaries(
-            {"task_type": st.just("notebook"), "file_path": texts},
-            optional={
-                "parameters": st.dictionaries(texts, texts | st.integers(), max_size=3),
-                "description": texts,
-                "timeout_seconds": st.integers(0, 5),
-                "depends_on": st.just(["s000"]),
-            },
-        )
-        | st.fixed_dictionaries(
-            {"task_type": st.just("sql_query"), "sql_query": texts.filter(str.strip)}
-        ),
-        min_size=1,
-        max_size=4,
-    ),
-    st.fixed_dictionaries({}, optional={"name": texts, "tags": st.dictionaries(texts, texts)}),
-)
-def test_any_text_reads_back_to_the_same_job(
-    tasks: list[dict[str, Any]], config: dict[str, Any]
-) -> None:
-    tasks[0].pop("depends_on", None)
-    original = module("m", *json.loads(json.dumps(tasks)), job_config=config)
-    try:
-        job = build_job(original, CONTEXT)
-    except SpecError:  # too many tags, a reserved one
-        return
-    assert by_key(read_back(export_bundle([original], context=CONTEXT))["m"]) == by_key(job)
