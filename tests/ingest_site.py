@@ -52,7 +52,13 @@ class Site:
         return FileSource.parse("m/s", where, {"table": self.table, **(target or {})})
 
     def loader(self) -> SparkLoader:
-        loader = SparkLoader(lambda: self.spark, self.paths, locate=self.locate, parallelism=2)
+        loader = SparkLoader(
+            lambda: self.spark,
+            self.paths,
+            locate=self.locate,
+            parallelism=2,
+            links=self.root / "links",
+        )
         self.loaders.append(loader)
         return loader
 

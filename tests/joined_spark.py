@@ -59,6 +59,8 @@ class Jvm:
         context = SparkContext(gateway=gateway, jsc=java)
         shared = jvm.org.apache.spark.sql.classic.SparkSession.getDefaultSession().get()
         session = SparkSession(context, shared.newSession())
+        session.conf.set("spark.sql.codegen.wholeStage", "false")  # few rows: see `interpreted`
+        session.conf.set("spark.sql.codegen.factoryMode", "NO_CODEGEN")
         attach(session, self.warehouse, self.catalogs)
         return session
 

@@ -7,6 +7,7 @@ import hashlib
 import logging
 import os
 from collections.abc import Iterable, Mapping, Sequence
+from io import FileIO
 from pathlib import Path
 
 from lakeflow_meta.backends.delta_versions import newest_version, same_version, version_hash
@@ -20,6 +21,8 @@ from lakeflow_meta.ingest.source import FileSource
 from lakeflow_meta.paths import PathMap
 
 logger = logging.getLogger(__name__)
+
+_SMALL_BYTES = 2**16
 
 
 class LocalFiles:
@@ -123,7 +126,8 @@ class LocalFiles:
         found = {}
         for path in paths:
             try:
-                found[path] = _found_file(path, Path(self._paths.physical(path)).stat())
+                place = self._paths.physical(path)
+                found[path] = _found_file(path, os.stat(place))  # noqa: PTH116 - twice as fast
             except (FileNotFoundError, NotADirectoryError):
                 if (version := self._version(path)) is not None:
                     found[path] = version
@@ -161,14 +165,25 @@ class LocalFiles:
         split = table_version(file.path)
         if split is not None and Path(self._paths.physical(split[0]), "_delta_log").is_dir():
             return version_hash(Path(self._paths.physical(split[0])), file.path)
-        with Path(self._paths.physical(file.path)).open("rb", buffering=0) as stream:
-            digest = hashlib.file_digest(stream, "sha256").hexdigest()
+        place = self._paths.physical(file.path)
+        with open(place, "rb", buffering=0) as stream:  # noqa: PTH123 - for thousands of files
+            digest = _sha256(stream, file.size_bytes)
             now = _found_file(file.path, os.fstat(stream.fileno()))
         return digest if now == file else None
 
 
 def _found_file(path: str, stat: os.stat_result) -> FoundFile:
     return found_file(path, stat.st_size, stat.st_mtime_ns // 1000)
+
+
+def _sha256(stream: FileIO, size_bytes: int) -> str:
+    """In constant memory. For a small file that takes longer to set up than to do."""
+    if size_bytes <= _SMALL_BYTES:
+        data = stream.read(size_bytes + 1)
+        if len(data) == size_bytes:
+            return hashlib.sha256(data).hexdigest()
+        stream.seek(0)
+    return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def _name(path: str) -> str:

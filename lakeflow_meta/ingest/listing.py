@@ -79,10 +79,24 @@ class FileListing:
         """Files that are not in ``states`` (columns `IDENTITY`) as they are now."""
         if not self or not states.num_rows:
             return self
-        known = _keys(states).combine_chunks()
-        batches = self.columns.to_batches(max_chunksize=_ROWS_AT_ONCE)
-        masks = [pc.invert(pc.is_in(_keys(batch), value_set=known)) for batch in batches]
-        return self._where(pa.chunked_array(masks))
+        rest = self._where(self._unlike_the_first(states))
+        if not rest:
+            return rest
+        paths = rest.columns["file_path"].combine_chunks()
+        known = _keys(states.filter(pc.is_in(states["file_path"], value_set=paths)))
+        there = pc.is_in(_keys(rest.columns), value_set=known.combine_chunks())
+        return FileListing(rest.columns.filter(pc.invert(there)), self.refused)
+
+    def _unlike_the_first(self, states: pa.Table) -> pa.ChunkedArray:
+        """Whether each file is not as the first state of its path says; few are not.
+
+        A table of paths alone takes a third of the memory of one of whole states.
+        """
+        first = pc.index_in(self.columns["file_path"], value_set=states["file_path"])
+        other = [
+            pc.not_equal(self.columns[name], states[name].take(first)) for name in IDENTITY[1:]
+        ]
+        return pc.or_kleene(pc.is_null(first), pc.or_(*other))
 
     def without(self, other: FileListing) -> FileListing:
         """Files that the other listing does not have."""

@@ -218,10 +218,11 @@ class Snapshot:
 
         Bytes that are in the target are no rival of a file that is ingested again on purpose.
         """
+        same = self._has("file_hash", {entry.file_hash for entry in claimed})
+        own = self._has("batch_id", {str(batch_id)})
         others: dict[str, list[Entry]] = defaultdict(list)
-        for entry in self._where("file_hash", {entry.file_hash for entry in claimed}):
-            if entry.batch_id != str(batch_id):
-                others[entry.file_hash].append(entry)
+        for entry in self._entries(pc.and_not(same, own)):
+            others[entry.file_hash].append(entry)
         return {
             mine.path
             for mine in claimed
@@ -230,9 +231,13 @@ class Snapshot:
         }
 
     def _where(self, column: str, values: Collection[str]) -> list[Entry]:
-        wanted = pc.is_in(self._rows[column], value_set=texts(sorted(values)))
-        rows = self._rows.filter(wanted)
-        return [_entry(row) for row in rows.to_pylist()]
+        return self._entries(self._has(column, values))
+
+    def _has(self, column: str, values: Collection[str]) -> pa.ChunkedArray:
+        return pc.is_in(self._rows[column], value_set=texts(sorted(values)))
+
+    def _entries(self, wanted: pa.ChunkedArray) -> list[Entry]:
+        return [_entry(row) for row in self._rows.filter(wanted).to_pylist()]
 
 
 def _batch_ids(column: pa.ChunkedArray) -> list[BatchId]:

@@ -203,6 +203,7 @@ class LocalTarget:
             self.paths,
             locate=self._table_folder,
             parallelism=os.cpu_count(),
+            links=self._home / "tmp" / "ingest",
         )
 
     def _table_folder(self, table: TableName) -> Path | None:

@@ -12,10 +12,10 @@ ROOT = Path(__file__).parents[2]
 PROGRAMS = sorted(path.name for path in (ROOT / "bench").glob("*.py"))
 
 
-@pytest.mark.parametrize("name", [name for name in PROGRAMS if not name.endswith("_peer.py")])
-def test_a_bench_can_be_started(name: str) -> None:
+def started(*arguments: str) -> str:
+    """What a bench prints."""
     done = subprocess.run(
-        [sys.executable, f"bench/{name}", "--help"],
+        [sys.executable, *arguments],
         cwd=ROOT,
         env={"PYTHONPATH": str(ROOT), "PATH": "/usr/bin:/bin"},
         capture_output=True,
@@ -24,3 +24,15 @@ def test_a_bench_can_be_started(name: str) -> None:
         timeout=60,
     )
     assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.mark.parametrize("name", [name for name in PROGRAMS if not name.endswith("_peer.py")])
+def test_a_bench_can_be_started(name: str) -> None:
+    started(f"bench/{name}", "--help")
+
+
+def test_the_bench_of_idle_ingestion_runs_and_starts_no_spark() -> None:
+    said = started("bench/ingest.py", "memory", "--small")
+    assert "100 files listed" in said
+    assert "JVM" not in said

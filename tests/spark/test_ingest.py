@@ -146,15 +146,16 @@ def test_names_with_unusual_characters_are_files_like_others(site: Site) -> None
         "é'\".csv",
         "p=q,r;s.csv",
         "%41.csv",
+        "co:lon.csv",
+        "日本\n語.csv",
+        "back\\slash.csv",
     ]
     for number, name in enumerate(names):
         site.put(name, f"id\n{number}\n")
-    site.put("co:lon.csv", "id\n99\n")
     site.put("_hidden.csv", "id\n98\n")
     result = site.ingest()
     assert result.processed == len(names)
     assert site.rows("id") == [(number,) for number in range(len(names))]
-    assert site.reasons(result).keys() == {"co:lon.csv"}
     counts = site.ledger("record_count")
     assert {counts[name] for name in names} == {(1,)}
 

@@ -26,8 +26,8 @@ RESCUE = {"schema_evolution": "rescue"}
 
 
 @pytest.fixture
-def site(tmp_path: Path, spark: SparkSession, schema: str) -> Site:
-    return site_of(tmp_path, spark, schema)
+def site(tmp_path: Path, interpreted: SparkSession, schema: str) -> Site:
+    return site_of(tmp_path, interpreted, schema)
 
 
 def create(site: Site, columns: str, rest: str = "") -> None:
@@ -244,7 +244,7 @@ CASES: list[tuple[str, str, Any]] = [
     ("'[1, 2]'", "ARRAY<INT>", "[1, 2]"),
     ("'[1, 2'", "ARRAY<INT>", BAD),
     ('\'{"a": 1, "b": 2}\'', "STRUCT<a: INT>", BAD),
-    ("named_struct('A', '1')", "STRUCT<a: INT, b: STRING>", "{1, NULL}"),
+    ("named_struct('A', '1')", "STRUCT<a: INT, b: STRING>", "{1, null}"),
     ("named_struct('a', 'x')", "STRUCT<a: INT>", BAD),
     ("named_struct('b', 1)", "STRUCT<a: INT NOT NULL, b: INT>", BAD),
     ("map('k', '1.5')", "MAP<STRING, DECIMAL(2,1)>", "{k -> 1.5}"),
@@ -375,6 +375,19 @@ def test_a_wrong_delimiter_is_told(site: Site) -> None:
         assert reason.endswith("; is the delimiter ';'?")
     assert site.ingest(site.source(options={"sep": ";"})).failures == ()
     assert site.rows("id", "name") == [(1, "a")]
+
+
+def test_files_that_tell_no_column_make_no_table(site: Site) -> None:
+    (site.landing / "a.csv.gz").write_bytes(gzip.compress(b"\n \n"))
+    site.put("b.json", " \n")
+    for kind, name in (("csv", "a.csv.gz"), ("json", "b.json")):
+        source = site.source(format=kind, glob=name)
+        reasons = site.reasons(site.ingest(source))
+        assert reasons == {name: "neither it nor anything else tells its columns"}
+    create(site, "id INT")
+    for kind, name in (("csv", "a.csv.gz"), ("json", "b.json")):
+        assert site.ingest(site.source(format=kind, glob=name)).failures == ()
+    assert site.rows("id") == []
 
 
 def test_separators_of_several_characters_and_files_without_a_header(site: Site) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 from lakeflow_meta.backends.spark import translate
 from lakeflow_meta.backends.spark_ingest.columns import (
@@ -32,7 +32,6 @@ from lakeflow_meta.errors import BackendError, LakeflowMetaError
 from lakeflow_meta.ingest.batch import SOURCE_FILE, BadFilesError, Batch
 from lakeflow_meta.ingest.formats import FileFormat
 from lakeflow_meta.ingest.source import SchemaEvolution
-from lakeflow_meta.paths import PathMap
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -61,7 +60,6 @@ class BatchFrame:
         reader: FileReader,
         groups: FileGroups,
         batch: Batch,
-        paths: PathMap,
         locate: Locate,
     ) -> None:
         self._session = session
@@ -69,9 +67,8 @@ class BatchFrame:
         self._reader = reader
         self._find_groups = groups
         self._batch = batch
-        self._paths = paths
-        self._rules = Rules.of(batch, paths)
-        self._partitions = Partitions(batch, paths)
+        self._rules = Rules.of(batch)
+        self._partitions = Partitions(batch)
         config = batch.source.source_config
         self._existing = False
         transforms = config.transform is not None or batch.source.transform_fn is not None
@@ -161,9 +158,10 @@ class BatchFrame:
     # --- CSV
 
     def _csv(self, group: FileGroup, expected: Expected) -> _Read:
+        fields: Sequence[StructField]
         if group.columns is None:  # not even a header
-            fields = expected.fields or _nothing_known(group)
-        elif not group.names()[0] and not any(group.names()):
+            fields = expected.fields or _nothing_known(group.paths)
+        elif not any(group.names()):
             fields = expected.by_position(group, lambda: self._table_rules) or self._inferred(group)
         else:
             fields = self._by_header(group, expected)
@@ -229,7 +227,7 @@ class BatchFrame:
                 raise
             if self._batch.source.file_format is FileFormat.XML:
                 raise
-            for part in by_spelling(self._reader, self._batch, group, self._paths):
+            for part in by_spelling(self._reader, self._batch, group):
                 yield part, self._inferred(part)
 
     # --- the columns of the table
@@ -245,6 +243,8 @@ class BatchFrame:
             fields = with_new_fields(declared, told)
         else:
             fields = with_new_fields(declared, [expected.of_paths(told)])
+        if not fields:
+            _nothing_known([path for read in reads for path in read.group.paths])
         made = TableShape(tuple(fields), frozenset())
         return with_rescued(made) if self._rules.rescues else made
 
@@ -364,6 +364,5 @@ def _type_in(fields: Mapping[str, StructField], name: str) -> DataType | None:
     return fields[name].dataType if name in fields else None
 
 
-def _nothing_known(group: FileGroup) -> Sequence[StructField]:
-    reason = "it has no header, and nothing else tells its columns"
-    raise BadFilesError(dict.fromkeys(group.paths, reason))
+def _nothing_known(paths: Sequence[str]) -> NoReturn:
+    raise BadFilesError(dict.fromkeys(paths, "neither it nor anything else tells its columns"))

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from lakeflow_meta.backends.spark import translate
 from lakeflow_meta.backends.spark_ingest.columns import ColumnsError
 from lakeflow_meta.backends.spark_ingest.faults import read_fault
+from lakeflow_meta.backends.spark_ingest.source_paths import named_files
 from lakeflow_meta.errors import LakeflowMetaError
 from lakeflow_meta.ingest.batch import BadFilesError, Batch
 from lakeflow_meta.paths import PathMap
@@ -83,8 +84,7 @@ class Blame:
             case LakeflowMetaError():
                 return _Verdict({}, False, str(error))
         fault = read_fault(error)
-        physical = {self._paths.physical(path): path for path in batch.paths}
-        named = {physical[path]: fault.reason for path in fault.paths if path in physical}
+        named = dict.fromkeys(named_files(fault.paths, batch.paths, self._paths), fault.reason)
         return _Verdict(named, fault.about_data, fault.reason, fault.unclear)
 
 

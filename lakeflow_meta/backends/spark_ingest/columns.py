@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import reduce
 from operator import or_
@@ -17,13 +17,11 @@ from typing import TYPE_CHECKING
 
 from lakeflow_meta.backends.spark_ingest.misfits import raised
 from lakeflow_meta.backends.spark_ingest.reading import reader_options
-from lakeflow_meta.backends.spark_ingest.source_paths import known_path
 from lakeflow_meta.backends.spark_ingest.strict_cast import Fit, StrictCast
 from lakeflow_meta.backends.spark_ingest.text_forms import TextForm
 from lakeflow_meta.errors import BackendError
 from lakeflow_meta.ingest.batch import METADATA_COLUMNS, SOURCE_FILE, Batch
 from lakeflow_meta.ingest.source import SchemaEvolution
-from lakeflow_meta.paths import PathMap
 from lakeflow_meta.sql import ident
 
 if TYPE_CHECKING:
@@ -64,20 +62,18 @@ class TableShape:
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """What becomes of what does not fit. ``known_as``: a path from the URI in ``_source_file``."""
+    """What becomes of what does not fit."""
 
     evolution: SchemaEvolution = SchemaEvolution.FAIL
     form: TextForm = field(default_factory=TextForm)
-    known_as: Callable[[Column], Column] = lambda uri: uri
 
     @classmethod
-    def of(cls, batch: Batch, paths: PathMap) -> Rules:
+    def of(cls, batch: Batch) -> Rules:
         """The rules of a batch's source. Raises BackendError for options that contradict them."""
         options = {name.lower(): value for name, value in reader_options(batch).items()}
         return cls(
             batch.source.source_config.schema_evolution,
             TextForm.of(batch.source, options),
-            lambda uri: known_path(uri, batch, paths),
         )
 
     @property
@@ -108,7 +104,7 @@ class _Conforming:
         self._shape = shape
         self._rules = rules
         self._present = {field.name.lower(): field for field in frame.schema.fields}
-        self._uri = frame[ident(self._present.pop(SOURCE_FILE).name)]
+        self._path = frame[ident(self._present.pop(SOURCE_FILE).name)]
         self._rescued: list[Column] = []
         self._bound: list[Column] = []
 
@@ -120,7 +116,7 @@ class _Conforming:
         if self._rules.rescues:
             columns.append(self._rescued_data(incoming).alias(RESCUED))
         frame = self._frame.select("*", *self._bound) if self._bound else self._frame
-        return frame.select(*columns, self._uri.alias(SOURCE_FILE))
+        return frame.select(*columns, self._path.alias(SOURCE_FILE))
 
     def _bind(self, column: Column) -> Column:
         from pyspark.sql import functions as F  # noqa: N812 - Spark's own usage
@@ -172,13 +168,13 @@ class _Conforming:
 
         if fit.misfit is None:
             return fit.value
-        return F.when(fit.misfit, raised(self._uri, message)).otherwise(fit.value)
+        return F.when(fit.misfit, raised(self._path, message)).otherwise(fit.value)
 
     def _not_null(self, column: Column, target: StructField) -> Column:
         from pyspark.sql import functions as F  # noqa: N812 - Spark's own usage
 
         message = F.lit(f"column {target.name} must not be NULL")
-        return F.when(column.isNull(), raised(self._uri, message)).otherwise(column)
+        return F.when(column.isNull(), raised(self._path, message)).otherwise(column)
 
     # --- what is kept of what does not fit
 
@@ -203,7 +199,7 @@ class _Conforming:
         if not self._rescued:
             return before
         pairs = F.concat_ws(",", *self._rescued)
-        path = F.concat(F.lit(f'"{_FILE_PATH}":'), _as_json(self._rules.known_as(self._uri)))
+        path = F.concat(F.lit(f'"{_FILE_PATH}":'), _as_json(self._path))
         rest = F.coalesce(F.substr(before, F.lit(2)), F.concat(path, F.lit("}")))
         return F.when(pairs != "", F.concat(F.lit("{"), pairs, F.lit(","), rest)).otherwise(before)
 

@@ -65,7 +65,7 @@ def read_fault(error: BaseException) -> Fault:
     """What an error of Spark's says."""
     causes = list(_causes(error))
     if (misfit := _misfit(causes)) is not None:
-        return Fault(misfit.reason, _spellings(misfit.uri), about_data=True, same_transaction=False)
+        return Fault(misfit.reason, (misfit.path,), about_data=True, same_transaction=False)
     paths: tuple[str, ...] = ()
     for cause in causes:
         if cause.condition.startswith(_FILE_CONDITIONS) and cause.parameters:

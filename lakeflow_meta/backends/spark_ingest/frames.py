@@ -16,6 +16,7 @@ from lakeflow_meta.backends.spark_ingest.columns import Rules, TableShape, confo
 from lakeflow_meta.backends.spark_ingest.commits import Locate
 from lakeflow_meta.backends.spark_ingest.evolution import evolved
 from lakeflow_meta.backends.spark_ingest.file_groups import FileGroups
+from lakeflow_meta.backends.spark_ingest.links import LinkFolders
 from lakeflow_meta.backends.spark_ingest.reading import FileReader
 from lakeflow_meta.ingest.batch import Batch
 from lakeflow_meta.paths import PathMap
@@ -32,34 +33,32 @@ class FileFrames:
         session: Callable[[], SparkSession],
         paths: PathMap,
         locate: Locate = lambda _table: None,
+        links: LinkFolders | None = None,
     ) -> None:
-        """``locate`` finds tables without Spark."""
+        """``locate`` finds tables without Spark. ``links``: see `FileReader`."""
         self._session = session
         self._locate = locate
-        self._paths = paths
-        self._reader = FileReader(session, paths)
+        self._reader = FileReader(session, paths, links)
         self._groups = FileGroups(session, paths)
 
     def read(self, batch: Batch, shape: TableShape | None) -> DataFrame:
-        """The rows of the batch's files in the columns of the table, and each file's URI.
+        """The rows of the batch's files in the columns of the table, and each row's file.
 
-        The URI is in ``_source_file``, for `known_path` to make a path of it. The columns are
-        those that the table has afterwards, so a write has to let it evolve.
+        The file's path is in ``_source_file``. The columns are those that the table has afterwards,
+        so a write has to let it evolve.
         ``shape`` None: there is no table yet, or a transform comes first, and the columns are those
         of the declared schema and of the files. Raises BadFilesError, ColumnsError, BackendError,
         and errors of Spark's.
         """
-        frame = BatchFrame(
-            self._session, self._reader, self._groups, batch, self._paths, self._locate
-        )
+        frame = BatchFrame(self._session, self._reader, self._groups, batch, self._locate)
         return frame.rows(shape)
 
 
-def fitted(frame: DataFrame, shape: TableShape, batch: Batch, paths: PathMap) -> DataFrame:
+def fitted(frame: DataFrame, shape: TableShape, batch: Batch) -> DataFrame:
     """Rows that a transform made, in the columns that the table has with them.
 
     Raises ColumnsError, BackendError.
     """
-    rules = Rules.of(batch, paths)
+    rules = Rules.of(batch)
     wider = evolved(shape, [frame.schema.fields], rules.evolution)
     return conformed(frame, wider, rules)

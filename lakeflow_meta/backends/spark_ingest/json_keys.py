@@ -11,9 +11,7 @@ from typing import TYPE_CHECKING
 
 from lakeflow_meta.backends.spark_ingest.file_groups import FileGroup
 from lakeflow_meta.backends.spark_ingest.reading import FileReader
-from lakeflow_meta.backends.spark_ingest.source_paths import paths_by_uri
 from lakeflow_meta.ingest.batch import SOURCE_FILE, BadFilesError, Batch
-from lakeflow_meta.paths import PathMap
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
@@ -22,9 +20,7 @@ _DOCUMENT = "document"
 _OBJECT = "map<string,variant>"
 
 
-def by_spelling(
-    reader: FileReader, batch: Batch, group: FileGroup, paths: PathMap
-) -> list[FileGroup]:
+def by_spelling(reader: FileReader, batch: Batch, group: FileGroup) -> list[FileGroup]:
     """The files in parts that each spell every key in one way.
 
     Raises BadFilesError with every file that spells a key in two ways itself, and errors of
@@ -34,8 +30,7 @@ def by_spelling(
         batch, group.files, None, {"mode": "PERMISSIVE", "singleVariantColumn": _DOCUMENT}
     )
     keys = _keys(documents)
-    found = {path: keys[uri] for uri, path in paths_by_uri(keys, batch, paths).items()}
-    spelled = {path: found.get(path, frozenset()) for path in group.paths}
+    spelled = {path: keys.get(path, frozenset()) for path in group.paths}
     bad = {path: why for path, names in spelled.items() if (why := _twice(names))}
     if bad:
         raise BadFilesError(bad)
@@ -51,7 +46,7 @@ def by_spelling(
 
 
 def _keys(documents: DataFrame) -> Mapping[str, frozenset[str]]:
-    """The keys of the objects in each file, by its URI."""
+    """The keys of the objects in each file, by its path."""
     from pyspark.sql import functions as F  # noqa: N812 - Spark's own usage
 
     document = documents[_DOCUMENT]

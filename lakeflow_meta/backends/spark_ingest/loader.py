@@ -11,6 +11,7 @@ import logging
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lakeflow_meta.backends.spark import translate
@@ -18,7 +19,9 @@ from lakeflow_meta.backends.spark_ingest.blame import Blame, as_ours
 from lakeflow_meta.backends.spark_ingest.commits import BatchCommit, DeltaCommits, Locate
 from lakeflow_meta.backends.spark_ingest.expectations import any_dropped
 from lakeflow_meta.backends.spark_ingest.faults import read_fault
+from lakeflow_meta.backends.spark_ingest.links import LinkFolders
 from lakeflow_meta.backends.spark_ingest.quarantine import Quarantine
+from lakeflow_meta.backends.spark_ingest.reading import transforms
 from lakeflow_meta.backends.spark_ingest.recounting import Recounting
 from lakeflow_meta.backends.spark_ingest.transforms import Transforms
 from lakeflow_meta.backends.spark_ingest.writes import Writes
@@ -50,20 +53,24 @@ class SparkLoader:
         *,
         locate: Locate,
         parallelism: int | None = None,
+        links: Path | None = None,
     ) -> None:
         """``session`` is called at the first need. ``locate`` finds tables without Spark.
 
         ``parallelism``: tasks at once, and so files that a small batch leaves in the table.
+        ``links``: a directory of our own for `LinkFolders`, where Spark runs on this machine.
         """
         self._make_session = session
         self._paths = paths
         self._commits = DeltaCommits(lambda: self._session, locate)
+        self._links = None if links is None else LinkFolders(links)
         self._writes = Writes(
             lambda: self._session,
             paths,
             Transforms(paths),
             self._commits,
             parallelism or _PARALLELISM,
+            self._links,
         )
 
     @cached_property
@@ -87,7 +94,7 @@ class SparkLoader:
 
         After it the rows that expectations dropped are in the quarantine table.
         """
-        with _translated():
+        with _translated(), self._reading():
             commit = self._commits.find(batch.source.target, batch)
             return None if commit is None else self._recounted(batch, commit)
 
@@ -97,7 +104,7 @@ class SparkLoader:
         empty, full = _split(batch.only([f for f in batch.files if f.path not in left_out]))
         held = {*batch.paths, *batch.excluded} - left_out - set(empty)
         writes = self._writes
-        counting = Recounting(lambda: self._session, writes.rows, writes.tables, self._paths)
+        counting = Recounting(lambda: self._session, writes.rows, writes.tables)
         rows = {**dict.fromkeys(empty, 0), **counting.counts(batch, commit, held)}
         return BatchCounts(rows, warnings=tuple(self._set_aside(batch.only(full), None)))
 
@@ -108,7 +115,8 @@ class SparkLoader:
         self._refuse(batch)
         for attempt in range(1, _TRIES + 1):
             try:
-                return self._load(batch)
+                with self._reading():
+                    return self._load(batch)
             except BackendError as error:
                 if not error.transient or attempt == _TRIES:
                     raise
@@ -166,7 +174,17 @@ class SparkLoader:
     def probe(self, batch: Batch) -> Mapping[str, str]:
         """Why each bad file of the batch cannot be loaded."""
         _, full = _split(batch)
-        return self._blame(batch).bad_files(batch.only(full)) if full else {}
+        with self._reading():
+            return self._blame(batch).bad_files(batch.only(full)) if full else {}
+
+    @contextmanager
+    def _reading(self) -> Iterator[None]:
+        """Frames can be read inside; errors that name a link can be understood."""
+        try:
+            yield
+        finally:
+            if self._links is not None:
+                self._links.clear()
 
     def _blame(self, batch: Batch) -> Blame:
         shape = self._writes.tables.shape(batch.source.target)
@@ -184,16 +202,15 @@ class SparkLoader:
         if table is None or not batch.files or not dropped:
             return []
         with _translated():
-            return Quarantine(self._writes, table, self._paths).fill(
-                batch, self._blame(batch), sure=violations is not None
-            )
+            quarantine = Quarantine(self._writes, table)
+            return quarantine.fill(batch, self._blame(batch), sure=violations is not None)
 
     # --- what is refused
 
     def _refuse(self, batch: Batch) -> None:
         """Raises BadFilesError for files that cannot go along, whatever they hold."""
         bad = {path for path in batch.paths if ":" in path.rpartition("/")[2]}
-        if bad:
+        if bad and (self._links is None or transforms(batch)):
             reason = "Spark cannot open a file with ':' in its name; rename it"
             raise BadFilesError(dict.fromkeys(bad, reason))
         overwrites = batch.source.target_config.write_mode is WriteMode.OVERWRITE

@@ -13,10 +13,8 @@ from operator import and_
 from typing import TYPE_CHECKING, Any
 
 from lakeflow_meta.backends.spark_ingest.columns import ColumnsError
-from lakeflow_meta.backends.spark_ingest.source_paths import paths_by_uri
 from lakeflow_meta.errors import BackendError
 from lakeflow_meta.ingest.batch import SOURCE_FILE, BadFilesError, Batch
-from lakeflow_meta.paths import PathMap
 from lakeflow_meta.sql import ident
 
 if TYPE_CHECKING:
@@ -29,24 +27,21 @@ _MOST_SHOWN = 200
 
 @dataclass(frozen=True, slots=True)
 class Counted:
-    """Rows by the URI of their file."""
+    """Rows by file."""
 
-    by_uri: Mapping[str, int]
+    by_path: Mapping[str, int]
 
-    def by_path(self, batch: Batch, paths: PathMap) -> dict[str, int]:
-        """Rows by the path that the ledger knows; files of no rows too."""
-        names = paths_by_uri(self.by_uri, batch, paths)
-        counted = {path: self.by_uri[uri] for uri, path in names.items()}
-        return {path: counted.get(path, 0) for path in batch.paths}
+    def of(self, batch: Batch) -> dict[str, int]:
+        """Rows of every file of the batch; files of no rows too."""
+        return {path: self.by_path.get(path, 0) for path in batch.paths}
 
 
 class MergeRows:
     """The rows of a batch on their way into a merge. ``frame``: as they would be appended."""
 
-    def __init__(self, frame: DataFrame, batch: Batch, paths: PathMap) -> None:
+    def __init__(self, frame: DataFrame, batch: Batch) -> None:
         self._frame = frame
         self._batch = batch
-        self._paths = paths
         self.keys = [self._name(key) for key in batch.source.target_config.keys]
         sequence = batch.source.target_config.sequence_by
         self.sequence = None if sequence is None else self._name(sequence)
@@ -117,8 +112,7 @@ class MergeRows:
 
     def _refuse(self, reasons: Mapping[str, str]) -> None:
         if reasons:
-            names = paths_by_uri(reasons, self._batch, self._paths)
-            raise BadFilesError({names[uri]: why for uri, why in reasons.items()})
+            raise BadFilesError(reasons)
 
     # --- the second pass
 
@@ -142,16 +136,16 @@ class MergeRows:
         """The rows with the place of their file among the others by age."""
         from pyspark.sql import functions as F  # noqa: N812 - Spark's own usage
 
-        if len(counted.by_uri) < 2:
+        if len(counted.by_path) < 2:
             return self._frame
-        names = paths_by_uri(counted.by_uri, self._batch, self._paths)
-        age = {file.path: (file.modified_at, file.path) for file in self._batch.files}
-        ordered = sorted(names, key=lambda uri: age[names[uri]])
+        files = [file for file in self._batch.files if file.path in counted.by_path]
+        ordered = sorted(files, key=lambda file: (file.modified_at, file.path))
         ranks = session.createDataFrame(
-            [(uri, rank) for rank, uri in enumerate(ordered)], f"_lakeflow_uri STRING, {_RANK} INT"
+            [(file.path, rank) for rank, file in enumerate(ordered)],
+            f"_lakeflow_path STRING, {_RANK} INT",
         )
-        same = self._frame[ident(SOURCE_FILE)] == ranks["_lakeflow_uri"]
-        return self._frame.join(F.broadcast(ranks), same, "inner").drop("_lakeflow_uri")
+        same = self._frame[ident(SOURCE_FILE)] == ranks["_lakeflow_path"]
+        return self._frame.join(F.broadcast(ranks), same, "inner").drop("_lakeflow_path")
 
     def changes(self, rows: DataFrame, target: DataFrame) -> DataFrame:
         """Rows that are new to the table, or differ from what it has under their key.

@@ -1,8 +1,8 @@
 """What a row says that does not fit: an error that Spark raises in the middle of a job, and that
 names the file of the row.
 
-Spark gives such an error a message and nothing else, so the message is JSON: the file's URI, and
-the reason.
+Spark gives such an error a message and nothing else, so the message is JSON: the file's path,
+and the reason.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ _FILE, _REASON = "file", "reason"
 
 @dataclass(frozen=True, slots=True)
 class Misfit:
-    """Why a file cannot be loaded. ``uri``: as Spark gives it for the rows of the file."""
+    """Why a file cannot be loaded. ``path``: what the ledger knows the file by."""
 
-    uri: str
+    path: str
     reason: str
 
     @classmethod
@@ -36,9 +36,9 @@ class Misfit:
         return cls(str(told[_FILE]), str(told[_REASON]))
 
 
-def raised(uri: Column, reason: Column) -> Column:
+def raised(path: Column, reason: Column) -> Column:
     """An expression that raises, whatever type is wanted where it stands."""
     from pyspark.sql import functions as F  # noqa: N812 - Spark's own usage
 
-    known = F.coalesce(uri, F.lit(""))
+    known = F.coalesce(path, F.lit(""))
     return F.raise_error(F.to_json(F.struct(known.alias(_FILE), reason.alias(_REASON))))

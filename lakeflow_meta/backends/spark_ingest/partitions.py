@@ -10,11 +10,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from lakeflow_meta.backends.spark_ingest.misfits import raised
-from lakeflow_meta.backends.spark_ingest.source_paths import known_path
 from lakeflow_meta.backends.spark_ingest.strict_cast import StrictCast
 from lakeflow_meta.ingest.batch import SOURCE_FILE, BadFilesError, Batch
 from lakeflow_meta.ingest.partition_values import NULL_FOLDER, partition_faults, spellings
-from lakeflow_meta.paths import PathMap
 from lakeflow_meta.sql import ident
 
 if TYPE_CHECKING:
@@ -26,7 +24,6 @@ class Partitions:
     """The partition columns of one batch."""
 
     batch: Batch
-    paths: PathMap
 
     @property
     def columns(self) -> Sequence[str]:
@@ -46,7 +43,7 @@ class Partitions:
         """
         if not self.columns:
             return frame
-        path = known_path(frame[ident(SOURCE_FILE)], self.batch, self.paths)
+        path = frame[ident(SOURCE_FILE)]
         spelled = spellings(self.batch.paths, self.columns)
         values = {name: _value(path, spelled[name]) for name in self.columns}
         ours = {name.lower() for name in self.columns}

@@ -14,12 +14,10 @@ from uuid import uuid4
 from lakeflow_meta.backends.spark_ingest.blame import Blame
 from lakeflow_meta.backends.spark_ingest.columns import TableShape
 from lakeflow_meta.backends.spark_ingest.expectations import FAILED_EXPECTATIONS, Expectations
-from lakeflow_meta.backends.spark_ingest.source_paths import known_path
 from lakeflow_meta.backends.spark_ingest.target_tables import nullable, transaction
 from lakeflow_meta.backends.spark_ingest.writes import Writes
 from lakeflow_meta.ingest.batch import BATCH_ID, INGESTED_AT, METADATA_COLUMNS, SOURCE_FILE, Batch
 from lakeflow_meta.names import TableName
-from lakeflow_meta.paths import PathMap
 from lakeflow_meta.sql import ident, qualified
 
 if TYPE_CHECKING:
@@ -33,10 +31,9 @@ _OURS = {*METADATA_COLUMNS, FAILED_EXPECTATIONS}
 class Quarantine:
     """One quarantine table."""
 
-    def __init__(self, writes: Writes, table: TableName, paths: PathMap) -> None:
+    def __init__(self, writes: Writes, table: TableName) -> None:
         self._writes = writes
         self._table = table
-        self._paths = paths
 
     def fill(self, batch: Batch, blame: Blame, *, sure: bool) -> list[str]:
         """Add the dropped rows of a batch, once; warnings of files that cannot be read any more.
@@ -83,7 +80,7 @@ class Quarantine:
 
         return rows.select(
             *(rows[ident(name)] for name in rows.columns if name not in _OURS),
-            known_path(rows[SOURCE_FILE], batch, self._paths).alias(SOURCE_FILE),
+            rows[SOURCE_FILE],
             F.lit(batch.ingested_at).cast("timestamp").alias(INGESTED_AT),
             F.lit(str(batch.id)).alias(BATCH_ID),
             rows[FAILED_EXPECTATIONS],

@@ -8,11 +8,9 @@ from typing import TYPE_CHECKING
 
 from lakeflow_meta.backends.spark_ingest.commits import BatchCommit
 from lakeflow_meta.backends.spark_ingest.rows import BatchRows
-from lakeflow_meta.backends.spark_ingest.source_paths import paths_by_uri
 from lakeflow_meta.backends.spark_ingest.target_tables import TargetTables
 from lakeflow_meta.ingest.batch import BATCH_ID, SOURCE_FILE, Batch
 from lakeflow_meta.ingest.source import WriteMode
-from lakeflow_meta.paths import PathMap
 from lakeflow_meta.sql import qualified
 
 if TYPE_CHECKING:
@@ -29,12 +27,10 @@ class Recounting:
         session: Callable[[], SparkSession],
         rows: BatchRows,
         tables: TargetTables,
-        paths: PathMap,
     ) -> None:
         self._session = session
         self._rows = rows
         self._tables = tables
-        self._paths = paths
 
     def counts(
         self, batch: Batch, commit: BatchCommit, held: Collection[str]
@@ -87,8 +83,5 @@ class Recounting:
         read = batch.only([file for file in batch.files if file.path in held])
         shape = self._tables.shape(batch.source.target)
         rows = self._rows.kept(read, shape).groupBy(SOURCE_FILE).count().collect()
-        by_uri = {row[SOURCE_FILE]: row["count"] for row in rows}
-        counted = {
-            path: by_uri[uri] for uri, path in paths_by_uri(by_uri, read, self._paths).items()
-        }
+        counted = {row[SOURCE_FILE]: row["count"] for row in rows}
         return {path: counted.get(path, 0) for path in held}

@@ -9,6 +9,7 @@ from lakeflow_meta.backends.spark_ingest.columns import TableShape
 from lakeflow_meta.backends.spark_ingest.commits import Locate
 from lakeflow_meta.backends.spark_ingest.expectations import Expectations
 from lakeflow_meta.backends.spark_ingest.frames import FileFrames, fitted
+from lakeflow_meta.backends.spark_ingest.links import LinkFolders
 from lakeflow_meta.backends.spark_ingest.merging import MergeRows
 from lakeflow_meta.backends.spark_ingest.transforms import Transforms
 from lakeflow_meta.ingest.batch import Batch
@@ -28,9 +29,9 @@ class BatchRows:
         paths: PathMap,
         transforms: Transforms,
         locate: Locate,
+        links: LinkFolders | None = None,
     ) -> None:
-        self._frames = FileFrames(session, paths, locate)
-        self._paths = paths
+        self._frames = FileFrames(session, paths, locate, links)
         self._transforms = transforms
 
     def conformed(self, batch: Batch, shape: TableShape | None) -> DataFrame:
@@ -42,12 +43,12 @@ class BatchRows:
         if function is None:
             return self._frames.read(batch, shape)
         made = self._transforms.rows(batch, function, lambda part: self._frames.read(part, None))
-        return made if shape is None else fitted(made, shape, batch, self._paths)
+        return made if shape is None else fitted(made, shape, batch)
 
     def kept(self, batch: Batch, shape: TableShape | None) -> DataFrame:
         """The rows that are written, without what expectations drop. Raises as `conformed`."""
         frame = self.conformed(batch, shape)
         if batch.source.target_config.write_mode is WriteMode.MERGE:
-            MergeRows(frame, batch, self._paths)  # the columns that merging needs are there
+            MergeRows(frame, batch)  # the columns that merging needs are there
         known = shape or TableShape.of(frame.schema)
         return Expectations(batch, known).kept(frame)

@@ -6,6 +6,8 @@ shared by threads: another's append would be taken for a transaction that is kno
 
 from __future__ import annotations
 
+import logging
+import threading
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
@@ -16,24 +18,71 @@ from lakeflow_meta.errors import BackendError
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
+logger = logging.getLogger(__name__)
 
-def own_session(spark: SparkSession) -> SparkSession:
-    """A session with the settings of ``spark``, the same tables, and no settings in common.
+
+@contextmanager
+def own_session(spark: SparkSession) -> Iterator[SparkSession]:
+    """A session with the settings of ``spark``, the same tables, and nobody else in it.
 
     Raises BackendError: this Spark has none to give.
     """
     if hasattr(spark, "newSession"):
         made = spark.newSession()
         _copy_settings(spark, made)
-        return made
-    if hasattr(spark, "cloneSession"):  # Spark Connect 4.1
-        cloned: SparkSession = spark.cloneSession()
-        return cloned
-    raise BackendError(
-        "write_mode: merge needs a Spark session of its own, and this Spark Connect, older than"
-        " 4.1, has none to give; run the ingestor on a cluster",
-        code="NO_OWN_SESSION",
-    )
+        yield made
+    elif hasattr(spark, "cloneSession"):
+        with _clones.borrowed(spark) as clone:
+            yield clone
+    else:
+        raise BackendError(
+            "write_mode: merge needs a Spark session of its own, and this Spark Connect, older than"
+            " 4.1, has none to give; run the ingestor on a cluster",
+            code="NO_OWN_SESSION",
+        )
+
+
+class _Clones:
+    """Clones of Spark Connect sessions, used again and never freed.
+
+    pyspark closes a session that is garbage collected, and waits for calls that are under way; a
+    collection in the middle of such a call waits for itself, for ever (measured, 4.1.4).
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._idle: dict[str, list[SparkSession]] = {}
+        self._lost: list[SparkSession] = []
+
+    @contextmanager
+    def borrowed(self, spark: SparkSession) -> Iterator[SparkSession]:
+        """A clone that nobody else uses in the meantime."""
+        key = str(spark.session_id)
+        clone = self._taken(key, spark) or spark.cloneSession()
+        try:
+            yield clone
+        finally:
+            with self._lock:
+                self._idle.setdefault(key, []).append(clone)
+
+    def _taken(self, key: str, spark: SparkSession) -> SparkSession | None:
+        """An idle clone, with the settings of now; the server forgets sessions after a while."""
+        while True:
+            with self._lock:
+                idle = self._idle.get(key)
+                clone = idle.pop() if idle else None
+            if clone is None:
+                return None
+            try:
+                _copy_settings(spark, clone)
+            except Exception as error:  # noqa: BLE001 - whatever it is, the next one is tried
+                logger.debug("a cloned session is gone: %s", translate(error))
+                self._lost.append(clone)
+            else:
+                return clone
+
+
+_clones = _Clones()
 
 
 def _copy_settings(spark: SparkSession, made: SparkSession) -> None:

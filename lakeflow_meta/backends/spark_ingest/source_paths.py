@@ -1,48 +1,81 @@
-"""Which file a row came from: the path that the ledger knows, from the URI that Spark gives."""
+"""Which file a row came from: the path that the ledger knows, as an expression on what Spark knows.
+
+From the reader on it stands in the column ``_source_file``.
+"""
 
 from __future__ import annotations
 
+import os
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import quote, unquote
 
-from lakeflow_meta.ingest.batch import Batch
+from lakeflow_meta.backends.spark_ingest.links import DIGITS
 from lakeflow_meta.paths import VOLUMES, PathMap, is_in_volumes, is_uri
 
 if TYPE_CHECKING:
-    from pyspark.sql import Column
+    from pyspark.sql import Column, DataFrame
 
 _PLAIN = re.compile(r"[A-Za-z0-9/._~-]*")
+_NUL = "\0"  # no path has it
 
 
-def known_path(uri: Column, batch: Batch, paths: PathMap) -> Column:
-    """The path that the ledger knows, from the URI that Spark gives for every row.
+def source_path(
+    frame: DataFrame, known: Sequence[str], paths: PathMap, *, linked: bool = False
+) -> Column:
+    """The path of each row's file, of a frame that reads the files ``known``.
+
+    ``linked``: it reads links to them, which are named by their position.
+    """
+    from pyspark.sql import functions as F  # noqa: N812 - Spark's own usage
+
+    if len(known) == 1:  # what Spark tells of a row's file costs as much as to read a column
+        return F.lit(known[0])
+    metadata = frame.metadataColumn("_metadata")
+    if not linked:
+        return _known_path(metadata.getField("file_path"), known, paths)
+    number = F.substring(metadata.getField("file_name"), 1, DIGITS).cast("int")
+    # Plans have the paths as text, and Spark keeps plans: so only what tells them apart.
+    begin = os.path.commonprefix(known)  # noqa: RUF071 - of texts, whatever they are
+    rest = F.lit(_NUL.join(path[len(begin) :] for path in known))
+    return F.concat(F.lit(begin), F.get(F.split(rest, _NUL), number))
+
+
+def _known_path(uri: Column, known: Sequence[str], paths: PathMap) -> Column:
+    """From the URI that Spark gives for every row.
 
     In a URI a plus sign stands for itself. Decoding costs as much as reading a row, so it is left
     out where no name needs it.
     """
     from pyspark.sql import functions as F  # noqa: N812 - Spark's own usage
 
-    remote = any(map(is_uri, batch.paths))
+    remote = any(map(is_uri, known))
     path = uri if remote else F.substring(uri, F.locate("/", uri), F.length(uri))
-    physical = [paths.physical(name) for name in batch.paths]
+    physical = [paths.physical(name) for name in known]
     if not all(_PLAIN.fullmatch(name[name.find("/") :]) for name in physical):
         path = F.url_decode(F.replace(path, F.lit("+"), F.lit("%2B")))
-    if paths.volumes is None or not all(is_in_volumes(name) for name in batch.paths):
+    if paths.volumes is None or not all(is_in_volumes(name) for name in known):
         return path
     below = F.lit(len(str(paths.volumes)) + 1)
     return F.concat(F.lit(VOLUMES), F.substring(path, below, F.length(path)))
 
 
-def paths_by_uri(uris: Iterable[str], batch: Batch, paths: PathMap) -> dict[str, str]:
-    """The same for a few URIs, here."""
-    known = {paths.physical(name): name for name in batch.paths}
-    decoded = {uri: unquote(uri if is_uri(uri) else uri[uri.find("/") :]) for uri in uris}
-    return {uri: known[path] for uri, path in decoded.items() if path in known}
+def named_files(spellings: Iterable[str], known: Collection[str], paths: PathMap) -> list[str]:
+    """Which of the files an error means that names one: by its known path, where it lies, or a
+    link to it. ``spellings`` are of one file; the first that says anything counts."""
+    by_place = {paths.physical(path): path for path in known}
+    for spelling in spellings:
+        for name in (spelling, _behind(spelling)):
+            if name in by_place:
+                return [by_place[name]]
+            if name in known:
+                return [name]
+    return []
 
 
-def uri_of(path: str, paths: PathMap) -> str:
-    """What Spark would give for the rows of a file, for rows that have lost it."""
-    scheme, _, place = path.partition(":") if is_uri(path) else ("file", "", paths.physical(path))
-    return f"{scheme}:{quote(place)}"
+def _behind(link: str) -> str:
+    try:
+        return str(Path(link).readlink())
+    except (OSError, ValueError):  # no link; no path at all
+        return ""

@@ -10,7 +10,6 @@ from lakeflow_meta.backends.spark_ingest.columns import TableShape
 from lakeflow_meta.backends.spark_ingest.commits import Locate
 from lakeflow_meta.backends.spark_ingest.evolution import needs_mapping
 from lakeflow_meta.backends.spark_ingest.made_by_table import table_rules
-from lakeflow_meta.backends.spark_ingest.source_paths import known_path
 from lakeflow_meta.errors import BackendError, NotFoundError
 from lakeflow_meta.ingest.batch import (
     BATCH_ID,
@@ -20,7 +19,6 @@ from lakeflow_meta.ingest.batch import (
     Batch,
 )
 from lakeflow_meta.names import TableName
-from lakeflow_meta.paths import PathMap
 from lakeflow_meta.sql import ident, qualified
 from lakeflow_meta.sql_ingest import create_clustered
 
@@ -32,9 +30,8 @@ if TYPE_CHECKING:
 class TargetTables:
     """Target tables as one Spark session sees them."""
 
-    def __init__(self, session: Callable[[], SparkSession], paths: PathMap, locate: Locate) -> None:
+    def __init__(self, session: Callable[[], SparkSession], locate: Locate) -> None:
         self._session = session
-        self._paths = paths
         self._locate = locate
 
     def shape(self, table: TableName) -> TableShape | None:
@@ -95,7 +92,7 @@ class TargetTables:
 
         columns = _chosen_columns(batch, shape)
         values = {
-            SOURCE_FILE: known_path(frame[SOURCE_FILE], batch, self._paths),
+            SOURCE_FILE: frame[SOURCE_FILE],
             INGESTED_AT: F.lit(batch.ingested_at).cast("timestamp"),
             BATCH_ID: F.lit(str(batch.id)),
         }

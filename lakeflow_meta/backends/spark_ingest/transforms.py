@@ -18,7 +18,6 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from lakeflow_meta.backends.spark_ingest.columns import ColumnsError
-from lakeflow_meta.backends.spark_ingest.source_paths import uri_of
 from lakeflow_meta.errors import ConfigError
 from lakeflow_meta.ingest.batch import SOURCE_FILE, BadFilesError, Batch
 from lakeflow_meta.ingest.source import FileSource
@@ -39,7 +38,6 @@ class Transforms:
     """The functions of the sources of one project."""
 
     def __init__(self, paths: PathMap) -> None:
-        self._paths = paths
         self._loaded = cache(lambda reference: load_function(reference, paths.project_root))
 
     def function(self, source: FileSource) -> Function | None:
@@ -64,7 +62,7 @@ class Transforms:
             except TransformError as error:
                 bad[file.path] = str(error)
             else:
-                frames.append(_marked(made, uri_of(file.path, self._paths)))
+                frames.append(_marked(made, file.path))
         if bad:
             raise BadFilesError(bad)
         return _united(frames)
@@ -110,11 +108,11 @@ def told(error: BaseException) -> str:
     return shown if len(shown) <= _MOST_CHARACTERS else shown[:_MOST_CHARACTERS] + " …"
 
 
-def _marked(frame: DataFrame, uri: str) -> DataFrame:
+def _marked(frame: DataFrame, path: str) -> DataFrame:
     from pyspark.sql import functions as F  # noqa: N812 - Spark's own usage
 
     data = [frame[ident(name)] for name in frame.columns if name != SOURCE_FILE]
-    return frame.select(*data, F.lit(uri).alias(SOURCE_FILE))
+    return frame.select(*data, F.lit(path).alias(SOURCE_FILE))
 
 
 def _united(frames: list[DataFrame]) -> DataFrame:

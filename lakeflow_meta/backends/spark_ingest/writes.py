@@ -11,7 +11,9 @@ from lakeflow_meta.backends.spark_ingest.columns import TableShape, conformed
 from lakeflow_meta.backends.spark_ingest.commits import BatchCommit, DeltaCommits
 from lakeflow_meta.backends.spark_ingest.counting import Counting
 from lakeflow_meta.backends.spark_ingest.expectations import Expectations
+from lakeflow_meta.backends.spark_ingest.links import LinkFolders
 from lakeflow_meta.backends.spark_ingest.merging import MergeRows
+from lakeflow_meta.backends.spark_ingest.packing import packed
 from lakeflow_meta.backends.spark_ingest.recounting import Recounting
 from lakeflow_meta.backends.spark_ingest.rows import BatchRows
 from lakeflow_meta.backends.spark_ingest.sessions import own_session, settings
@@ -25,9 +27,6 @@ from lakeflow_meta.sql_ingest import merge_view
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
-
-_BYTES_PER_PARTITION = 128 * 2**20
-"""What Spark puts into one partition at most (``spark.sql.files.maxPartitionBytes``)."""
 
 _DELTA = "spark.databricks.delta"
 _SETTING_OF = {
@@ -47,16 +46,18 @@ class Writes:
     transforms: Transforms
     commits: DeltaCommits
     parallelism: int
+    links: LinkFolders | None = None
 
     @property
     def rows(self) -> BatchRows:
         """The rows of batches."""
-        return BatchRows(self.session, self.paths, self.transforms, self.commits.locate)
+        locate = self.commits.locate
+        return BatchRows(self.session, self.paths, self.transforms, locate, self.links)
 
     @property
     def tables(self) -> TargetTables:
         """Target tables."""
-        return TargetTables(self.session, self.paths, self.commits.locate)
+        return TargetTables(self.session, self.commits.locate)
 
     def write(self, batch: Batch) -> BatchCounts | None:
         """Write once; the counts, or None where Delta knows the transaction and skipped it."""
@@ -64,8 +65,8 @@ class Writes:
         if not batch.files and mode is not WriteMode.OVERWRITE:
             return BatchCounts({})
         if mode is WriteMode.MERGE:  # settings of the session carry the transaction
-            session = own_session(self.session())
-            return replace(self, session=lambda: session).merge(batch)
+            with own_session(self.session()) as session:
+                return replace(self, session=lambda: session).merge(batch)
         return self._place(batch) if batch.files else self._empty(batch)
 
     # --- append, overwrite
@@ -73,20 +74,21 @@ class Writes:
     def _place(self, batch: Batch) -> BatchCounts | None:
         frame, shape = self._in_table(batch)
         expectations = Expectations(batch, shape)
-        counting = Counting(batch, self.paths)
-        counted = counting.attach(expectations.kept_and_counted(frame))
-        written = self._packed(self.tables.with_metadata(counted, batch, shape), batch)
+        counting = Counting(batch, self.session())
+        kept = expectations.kept_and_counted(frame)
+        counted = counting.attach(kept, lambda f: self.tables.with_metadata(f, batch, shape))
+        written = packed(counted, batch, self.parallelism)
         attempt = uuid4().hex
         self._put(written, batch, transaction(batch, attempt) | _evolution(batch))
         commit = self.commits.find(batch.source.target, batch, attempt)
         if commit is None:
             return None
-        counts = counting.counts(commit) if counting.known else self._recounted(batch, commit)
+        counts = counting.counts(commit) or self._recounted(batch, commit)
         return replace(counts, violations=expectations.violations(frame))
 
     def _recounted(self, batch: Batch, commit: BatchCommit) -> BatchCounts:
         """Spark Connect gives metrics of queries, and not always of writes."""
-        counting = Recounting(self.session, self.rows, self.tables, self.paths)
+        counting = Recounting(self.session, self.rows, self.tables)
         return BatchCounts(counting.counts(batch, commit, batch.paths))
 
     def _put(self, frame: DataFrame, batch: Batch, options: dict[str, str]) -> None:
@@ -129,10 +131,10 @@ class Writes:
         session, target = self.session(), batch.source.target
         frame, shape = self._in_table(batch)
         expectations = Expectations(batch, shape)
-        looked_at = MergeRows(expectations.kept_and_counted(frame), batch, self.paths)
+        looked_at = MergeRows(expectations.kept_and_counted(frame), batch)
         counted = looked_at.counted()
-        counts = counted.by_path(batch, self.paths)
-        rows = MergeRows(expectations.kept(frame), batch, self.paths)
+        counts = counted.of(batch)
+        rows = MergeRows(expectations.kept(frame), batch)
         changes = rows.changes(rows.winners(counted, session), session.table(qualified(target)))
         offered = self.tables.with_metadata(changes, batch, shape)
         attempt = uuid4().hex
@@ -153,10 +155,6 @@ class Writes:
             shape = self.tables.create(batch, frame)
             frame = conformed(frame, shape)
         return frame, shape
-
-    def _packed(self, frame: DataFrame, batch: Batch) -> DataFrame:
-        """Few partitions for many small files: as many tasks, and files in the table, as useful."""
-        return frame.coalesce(max(self.parallelism, -(-batch.size_bytes // _BYTES_PER_PARTITION)))
 
 
 def _run_merge(session: SparkSession, offered: DataFrame, rows: MergeRows, batch: Batch) -> None:

@@ -1,0 +1,91 @@
+"""Folders of links that Spark reads instead of a list of files."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from lakeflow_meta.backends.processes import process_name
+from lakeflow_meta.backends.spark_ingest.links import LinkFolders, remove_leftovers
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+def files(folder: Path, *names: str) -> list[str]:
+    for name in names:
+        (folder / name).write_text(name)
+    return [str(folder / name) for name in names]
+
+
+def test_links_are_named_by_position_and_keep_what_tells_the_compression(tmp_path: Path) -> None:
+    names = ("a:b.csv", "é c.json.gz", "no_suffix", "odd.a b")
+    folder = LinkFolders(tmp_path / "links").folder(files(tmp_path, *names))
+    assert folder is not None
+    assert sorted(link.name for link in folder.iterdir()) == [
+        "0000000.csv",
+        "0000001.gz",
+        "0000002",
+        "0000003",
+    ]
+    assert [link.read_text() for link in sorted(folder.iterdir())] == list(names)
+
+
+def test_the_same_files_are_linked_once(tmp_path: Path) -> None:
+    links = LinkFolders(tmp_path / "links")
+    some = files(tmp_path, "a", "b")
+    assert links.folder(some) == links.folder(some)
+    assert links.folder(some) != links.folder(some[:1])
+
+
+def test_clearing_removes_links_and_not_files(tmp_path: Path) -> None:
+    links, others = LinkFolders(tmp_path / "links"), LinkFolders(tmp_path / "links")
+    some = files(tmp_path, "a")
+    kept = others.folder(some)
+    links.folder(some)
+    links.clear()
+    assert kept is not None
+    assert [link.name for link in kept.iterdir()] == ["0000000"]
+    others.clear()
+    assert list((tmp_path / "links").iterdir()) == []
+    assert Path(some[0]).read_text() == "a"
+
+
+def test_where_no_links_can_be_made_there_is_no_folder(tmp_path: Path) -> None:
+    (tmp_path / "links").write_text("in the way")
+    assert LinkFolders(tmp_path / "links").folder(files(tmp_path, "a")) is None
+
+
+def test_what_a_dead_process_left_is_removed_by_the_next_one(tmp_path: Path) -> None:
+    some = files(tmp_path, "a")
+    script = (
+        "import os, sys; from pathlib import Path;"
+        "from lakeflow_meta.backends.spark_ingest.links import LinkFolders;"
+        "LinkFolders(Path(sys.argv[1])).folder([sys.argv[2]]); os._exit(9)"
+    )
+    path = {"PYTHONPATH": os.pathsep.join(sys.path)}
+    died = subprocess.run(
+        [sys.executable, "-c", script, str(tmp_path / "links"), some[0]],
+        env={**os.environ, **path},
+        check=False,
+    )
+    assert died.returncode == 9
+    (left,) = (tmp_path / "links").iterdir()
+    LinkFolders(tmp_path / "links").folder(some)
+    assert [folder.name for folder in (tmp_path / "links").iterdir()] == [
+        process_name().replace(":", "~")
+    ]
+    assert not left.exists()
+    assert Path(some[0]).read_text() == "a"
+
+
+def test_folders_of_another_machine_are_kept_for_a_day(tmp_path: Path) -> None:
+    folder = tmp_path / "elsewhere@boot.1~7~99"
+    folder.mkdir()
+    os.utime(folder, (NOW.timestamp(), NOW.timestamp()))
+    remove_leftovers(tmp_path, NOW + timedelta(hours=23))
+    assert folder.exists()
+    remove_leftovers(tmp_path, NOW + timedelta(hours=25))
+    assert not folder.exists()
