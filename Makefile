@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: setup demo test unit quick lint types fmt bench ddl golden clean
+.PHONY: setup demo test unit quick lint types fmt bench ddl docs golden screenshots clean
 
 setup: .venv/.ready
 
@@ -14,6 +14,7 @@ demo: setup
 	cd examples/flights && PATH="$(CURDIR)/$(BIN):$$PATH" python demo.py
 
 test: setup lint
+	bash .ci/setup-browser
 	bash .ci/tests
 
 unit: setup
@@ -39,8 +40,15 @@ bench: setup
 ddl: setup
 	$(BIN)/python ddl/generate.py
 
+docs: setup
+	$(BIN)/python docs/generate.py
+
 golden: setup
 	$(BIN)/python tests/golden_requests.py
+
+screenshots: setup
+	bash .ci/setup-browser
+	$(BIN)/python docs/images/take.py
 
 clean:
 	rm -rf .venv examples/*/.lakeflow

@@ -50,7 +50,7 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
     """A hint that names the nearest known word, or all of them when none is near."""
     words = sorted(known)
     if not words:
-        return "there are none yet"
+        return "there are none yet; load metadata with `lakeflow-meta sync PATH`"
     near = get_close_matches(word.lower(), words, n=1, cutoff=0.6)
     if near:
         return f"did you mean {near[0]}?"

@@ -314,13 +314,14 @@ def ingest_log(
     oldest = _moment(since)
     places = None
     if names is not None:
-        places = sorted({_place(app, source) for source in recorded_sources(app, names, None)})
+        places = sorted({place_of(app, source) for source in recorded_sources(app, names, None)})
     try:
         ledger = app.store.read(app.tables.of(FILES), where=where)
     except NotFoundError:
         return []
-    rows: list[Row] = _narrowed(ledger, places, oldest).slice(0, limit).to_pylist()
-    return rows
+    from lakeflow_meta.arrow_values import rows_of
+
+    return rows_of(_narrowed(ledger, places, oldest).slice(0, limit))
 
 
 def _narrowed(
@@ -378,7 +379,7 @@ def _moment(since: str | datetime | None) -> datetime | None:
     return found
 
 
-def _place(app: App, source: FileSource) -> tuple[str, str]:
+def place_of(app: App, source: FileSource) -> tuple[str, str]:
     """The target of a source, and what the paths of its files start with."""
     path = app.files.known_as(source.source_config.path)
     wildcards = [path.index(character) for character in "*?[" if character in path]

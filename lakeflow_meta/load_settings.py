@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from lakeflow_meta.errors import ConfigError
+from lakeflow_meta.findings import did_you_mean
 from lakeflow_meta.settings import (
     ENVIRONMENT_PREFIX,
     Layer,
@@ -35,10 +36,15 @@ def _layers(overrides: Mapping[str, Any], conf: Path | None) -> list[Layer]:
     target = overrides.get("target") or environment.values.get("target") or usual
     folder = conf or Path(os.environ.get(f"{ENVIRONMENT_PREFIX}CONF") or "conf")
     if conf is not None and not conf.is_dir():
-        raise ConfigError(f"there is no settings folder {conf}")
+        raise ConfigError(
+            f"there is no settings folder {conf}; it is the one with default.yml, and needs no"
+            " --conf where it is called conf"
+        )
     files = [folder / "default.yml", folder / f"{target}.yml"]
     if target != usual and not files[1].is_file():
-        raise ConfigError(f"target {target!r} has no settings file {files[1]}")
+        known = {usual, *(file.stem for file in folder.glob("*.yml"))} - {"default"}
+        hint = did_you_mean(str(target), known)
+        raise ConfigError(f"target {target!r} has no settings file {files[1]}; {hint}")
     runtime = {"target": usual, "backend": "databricks"}
     return [
         *([Layer("Databricks runtime", runtime)] if inside else []),

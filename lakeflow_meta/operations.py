@@ -117,9 +117,10 @@ def doctor(app: App, *, fix: bool) -> list[Check]:
 
 def rows_of(app: App, layout: TableLayout, columns: Sequence[str] | None = None) -> list[Row]:
     """Rows of one control table, or some of their columns; none where it does not exist yet."""
+    from lakeflow_meta.arrow_values import rows_of as python_rows
+
     try:
         found = app.store.read(app.tables.of(layout), columns=columns)
-        rows: list[Row] = found.to_pylist()
     except NotFoundError:
         return []
-    return rows
+    return python_rows(found)

@@ -17,6 +17,9 @@ from lakeflow_meta.errors import ConfigError
 
 VOLUMES = "/Volumes"
 
+NOTEBOOK_ENDINGS = (".py", ".ipynb", ".sql")
+"""The platform knows a notebook without its ending; on this machine its file has one."""
+
 _SCHEME = re.compile(r"([a-zA-Z][a-zA-Z0-9+.-]+):/")
 _STORAGE = re.compile(
     r"(?P<scheme>[a-zA-Z][\w+.-]*):(?://(?P<host>[^/]*))?(?P<path>/.*|)", re.DOTALL

@@ -90,11 +90,15 @@ class PostgresSettings(BaseModel):
     host: str | None = None
     """Name, address, or the folder of a socket."""
     port: Annotated[int, Field(ge=1, le=65535)] | None = None
+    """Left out: 5432."""
     user: str | None = None
+    """Left out: postgres."""
     database: str = "local"
+    """Made where the server is the embedded one."""
     pool_size: Annotated[int, Field(ge=1, le=100)] = 8
     """Connections at once; more threads wait for one."""
     pool_wait_seconds: Annotated[float, Field(gt=0)] = 30.0
+    """How long a thread waits for one."""
 
 
 class NamingSettings(BaseModel):
@@ -116,32 +120,57 @@ class Settings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     target: str = "local"
+    """Which ``conf/<target>.yml`` is read."""
     backend: Literal["local", "databricks"] = "local"
+    """The embedded workspace, or a Databricks workspace."""
     home: Path = Path(".lakeflow")
+    """Directory of the embedded workspace."""
     cache: Path | None = None
+    """Where jars and the class archive are kept; left out, the user's cache folder."""
     control_table: str = "main.lakeflow.etl_control"
+    """Full name of the control table; the names of the others follow from it."""
     host: str | None = None
+    """Address of the workspace; left out, what the SDK finds."""
     profile: str | None = None
+    """Profile of ``~/.databrickscfg``."""
     warehouse_id: str | None = None
+    """SQL warehouse that keeps the control tables from outside, and that SQL tasks use which
+    name none."""
     external_links: bool = True
+    """Whether large results of a warehouse are fetched from cloud storage; false where that is
+    blocked."""
     job_name_template: str = "{module_name}"
+    """Display name of jobs that name none."""
     catalogs: tuple[str, ...] = ()
+    """Catalogs that the embedded workspace has from the start, beside the control table's."""
     variables: dict[str, Any] = {}
+    """Values for ``${var.name}`` in metadata; they win over those of the files."""
     spark_conf: dict[str, str] = {}
+    """Settings of the embedded Spark session; they win over ours."""
     jobs_at_once: Annotated[int, Field(ge=1, le=64)] = 8
+    """Jobs of a workspace that an apply changes at the same time."""
     reads_per_second: Annotated[float, Field(gt=0)] = 50.0
+    """Limit of requests to a workspace that only read, all threads together."""
     writes_per_second: Annotated[float, Field(gt=0)] = 20.0
+    """Limit of requests to a workspace that change something."""
     max_parallel_tasks: Annotated[int, Field(ge=1, le=64)] = 4
+    """Tasks, tables or extracts at the same time on the embedded workspace."""
     ddl_stagger_seconds: Annotated[float, Field(ge=0)] = 0.2
+    """From the start of one target's DDL scripts to the next."""
     warehouse_targets: tuple[str, ...] = ()
     """Targets of DDL scripts that run on the warehouse, in its SQL."""
     history_days: Annotated[int, Field(ge=1)] = 30
+    """How long old versions of control tables are kept."""
     actor: str = ""
+    """Who acts, in ``etl_control_events``; left out, the user."""
     naming: NamingSettings = NamingSettings()
+    """How declared tables may be named."""
     postgres: PostgresSettings = PostgresSettings()
+    """The warehouse of a local target."""
     sql_templates: Path | None = None
     """Folder of SQL templates of one's own."""
     deploy: DeploySettings = DeploySettings()
+    """What `lakeflow-meta deploy` puts on a workspace."""
 
     def portable(self) -> dict[str, Any]:
         """What a deployed job has to know: all that is not of this machine, and no default."""
@@ -179,6 +208,16 @@ class Resolved:
     origins: Mapping[str, str]
 
 
+_NOT_IN_ONE_VARIABLE = (
+    dict[str, Any],
+    dict[str, str],
+    tuple[str, ...],
+    DeploySettings,
+    NamingSettings,
+    PostgresSettings,
+)
+
+
 def environment_layer(environment: Mapping[str, str]) -> Layer:
     """Settings named by ``LAKEFLOW_META_*`` variables; others of that prefix are not settings.
 
@@ -188,8 +227,7 @@ def environment_layer(environment: Mapping[str, str]) -> Layer:
         name: environment[ENVIRONMENT_PREFIX + name.upper()]
         for name, field in Settings.model_fields.items()
         if ENVIRONMENT_PREFIX + name.upper() in environment
-        and field.annotation
-        not in (dict[str, Any], dict[str, str], tuple[str, ...], DeploySettings, PostgresSettings)
+        and field.annotation not in _NOT_IN_ONE_VARIABLE
     }
     postgres = {
         name: environment[f"POSTGRES_{name.upper()}"]

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any, Protocol, assert_never
@@ -106,7 +107,20 @@ def split_statements(text: str) -> list[str]:
     nothing. Each statement is its own text unchanged, comments included, trimmed; what holds no
     more than comments is left out.
     """
-    return split_tokens(text, tokens(text), _Block)
+    return [each.text for each in locate_statements(text)]
+
+
+@dataclass(frozen=True, slots=True)
+class LocatedStatement:
+    """One statement of a script; it is ``script[start:start + len(text)]``."""
+
+    text: str
+    start: int
+
+
+def locate_statements(text: str) -> list[LocatedStatement]:
+    """`split_statements`, each with its place in the text."""
+    return _located(text, tokens(text), _Block)
 
 
 class Block(Protocol):
@@ -121,7 +135,13 @@ class Block(Protocol):
 
 def split_tokens(text: str, found: Iterable[Token], new_block: Callable[[], Block]) -> list[str]:
     """The statements of a text whose tokens are ``found``, by the rules of `split_statements`."""
-    statements: list[str] = []
+    return [each.text for each in _located(text, found, new_block)]
+
+
+def _located(
+    text: str, found: Iterable[Token], new_block: Callable[[], Block]
+) -> list[LocatedStatement]:
+    statements: list[LocatedStatement] = []
     start, block, empty = 0, new_block(), True
     for token in [*found, Token(Kind.SYMBOL, ";", len(text))]:
         last = token.start == len(text)
@@ -130,7 +150,9 @@ def split_tokens(text: str, found: Iterable[Token], new_block: Callable[[], Bloc
             empty = False
             continue
         if not empty:
-            statements.append(text[start : token.start].strip())
+            whole = text[start : token.start]
+            left = len(whole) - len(whole.lstrip())
+            statements.append(LocatedStatement(whole.strip(), start + left))
         start, block, empty = token.end, new_block(), True
     return statements
 

@@ -1,109 +1,96 @@
-"""One screen: is everything as recorded, what ran last, what failed, does the monitor live."""
+"""One screen: is everything as declared and recorded, what ran last, what failed, what is next."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+import json
+import logging
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
 
-from lakeflow_meta.control.tables import FILES, SOURCES
-from lakeflow_meta.operations import rows_of
+from lakeflow_meta import __version__
+from lakeflow_meta.control.read_files import read_metadata
+from lakeflow_meta.control.tables import (
+    DDL_SCRIPTS,
+    EXTRACT_DETAILS,
+    EXTRACTS,
+    FILES,
+    MODULES,
+    SOURCES,
+    TABLES,
+)
+from lakeflow_meta.errors import ConfigError, NotFoundError, SpecError
+from lakeflow_meta.fingerprint import fingerprint
+from lakeflow_meta.operations import write_text
 from lakeflow_meta.plan_operations import plan
+from lakeflow_meta.serve_operations import upcoming
+from lakeflow_meta.status_report import DeclaredStatus, FilesStatus, MonitorStatus, Status
 
 if TYPE_CHECKING:
     from lakeflow_meta.app import App
+    from lakeflow_meta.control.read_files import MetadataTexts
+    from lakeflow_meta.control.rows import Recorded
     from lakeflow_meta.ports import JobRun
 
+__all__ = ["DeclaredStatus", "FilesStatus", "MonitorStatus", "Status", "monitor_status", "status"]
 
-_SHOWN_ERRORS = 5
+logger = logging.getLogger(__name__)
 
+METADATA_FOLDER = "metadata"
+"""Where a project has its metadata files; `lakeflow-meta init` makes it."""
 
-@dataclass(frozen=True, slots=True)
-class MonitorStatus:
-    """What the monitor of this home said last. ``looked_at`` is the time of its last look."""
-
-    state: str
-    looked_at: str
-    iterations: int
-    errors: Sequence[str]
-    host: str
-    pid: int
-
-    def lines(self) -> Iterator[str]:
-        """One line, and its errors."""
-        process = f"process {self.pid} on {self.host}"
-        said = {
-            "running": process,
-            "stopped": "it ended in order",
-            "dead": f"{process} is gone; start `lakeflow-meta monitor` again",
-            "silent": f"no look has ended in time; is {process} still there?",
-        }.get(self.state, "its heartbeat file was written by others")
-        yield f"monitor: {self.state}, last look {self.looked_at or 'not known'} ({said})"
-        yield from (f"  ✗ {error}" for error in self.errors[:_SHOWN_ERRORS])
-        if len(self.errors) > _SHOWN_ERRORS:
-            yield f"  … and {len(self.errors) - _SHOWN_ERRORS} more"
-
-
-@dataclass(frozen=True, slots=True)
-class Status:
-    """Is everything as recorded, what ran last, what failed."""
-
-    control_table: str
-    counts: Mapping[str, int]
-    pending: Sequence[str]
-    problems: Sequence[str]
-    runs: Sequence[JobRun]
-    monitor: MonitorStatus | None = None
-    """None where no monitor has run with this home."""
-
-    def to_dict(self) -> dict[str, Any]:
-        """The JSON result of ``status``."""
-        return {
-            "control_table": self.control_table,
-            **self.counts,
-            "pending": list(self.pending),
-            "problems": list(self.problems),
-            "monitor": asdict(self.monitor) if self.monitor else None,
-            "runs": [
-                {
-                    "run_id": r.run_id,
-                    "job_name": r.job_name,
-                    "state": str(r.state),
-                    "started_at": r.started_at,
-                    "failed_tasks": [t.task_key for t in r.tasks if str(t.state) == "failed"],
-                }
-                for r in self.runs
-            ],
-        }
-
-    def lines(self) -> Iterator[str]:
-        """One screen for people."""
-        shown = ", ".join(f"{count:,} {name}" for name, count in self.counts.items())
-        yield f"{self.control_table}: {shown}"
-        yield from (f"✗ {problem}" for problem in self.problems)
-        if self.pending:
-            yield f"{len(self.pending)} change(s) to apply: {', '.join(self.pending[:5])}"
-            yield "next: lakeflow-meta plan, then lakeflow-meta apply"
-        elif not self.problems:
-            yield "everything is as recorded"
-        if self.monitor:
-            yield from self.monitor.lines()
-        for r in self.runs:
-            seconds = (r.ended_at - r.started_at).total_seconds() if r.ended_at else 0.0
-            yield f"last run of {r.job_name}: {r.state} in {seconds:.1f} s (run {r.run_id})"
+_KEPT = "status.json"
+_DECLARED = (MODULES, DDL_SCRIPTS, EXTRACT_DETAILS, EXTRACTS, TABLES, SOURCES)
+_LATEST_RUNS = 100
+_TOLD_FAILURES = 3
+_COUNTED_ENTRIES = 20_000
 
 
 def status(app: App) -> Status:
     """Read everything once; starts no Spark."""
+    from lakeflow_meta.backends.folder_size import size_bytes
+
     recorded = app.manager.recorded()
-    counts = {
-        "modules": sum(m.is_active for m in recorded.modules.values()),
-        "sources": sum(len(m.sources) for m in recorded.modules.values()),
-        "tables": sum(len(m.tables) for m in recorded.modules.values()),
-        "files ingested": sum(r["status"] == "success" for r in rows_of(app, FILES)),
-    }
+    files = files_status(app)
+    home = app.home if app.target.runs_here else None
+    found = Status(
+        str(app.tables.sources),
+        _counts(recorded, files),
+        pending=(),
+        problems=(),
+        runs=(),
+        monitor=monitor_status(app),
+        declared=declared_status(app),
+        files=files,
+        target=app.settings.target,
+        home="" if home is None else str(home),
+        home_bytes=None if home is None else size_bytes(home, _COUNTED_ENTRIES),
+        now=app.clock(),
+    )
     if app.store.version(app.tables.of(SOURCES)) is None:
-        return Status(str(app.tables.sources), counts, (), (), (), monitor_status(app))
+        return found
+    pending, problems = _against_live(app, recorded)
+    return replace(
+        found,
+        pending=pending,
+        problems=problems,
+        runs=_latest_runs(app),
+        upcoming=upcoming(app),
+    )
+
+
+def _counts(recorded: Recorded, files: FilesStatus) -> dict[str, int]:
+    modules = recorded.modules.values()
+    return {
+        "modules": sum(module.is_active for module in modules),
+        "sources": sum(len(module.sources) for module in modules),
+        "tables": sum(len(module.tables) for module in modules),
+        "files ingested": files.ingested,
+    }
+
+
+def _against_live(app: App, recorded: Recorded) -> tuple[list[str], list[str]]:
+    """What an apply would do, and what cannot be done as it is recorded."""
     found = plan(app, None)
     actions = found.to_dict()["actions"]
     pending = [f"{a['action']} {a['name']}" for a in actions if not a.get("error")]
@@ -114,11 +101,105 @@ def status(app: App) -> Status:
         for a in actions
         if a.get("error") and a["name"] not in recorded.unreadable
     ]
+    return pending, problems
+
+
+def _latest_runs(app: App) -> list[JobRun]:
+    """The last run of each job, by name; those that failed with their tasks."""
     latest: dict[str, JobRun] = {}
-    for run in app.jobs.list_runs(limit=100):
+    for run in app.jobs.list_runs(limit=_LATEST_RUNS):
         latest.setdefault(run.job_name, run)
-    runs = [latest[name] for name in sorted(latest)]
-    return Status(str(app.tables.sources), counts, pending, problems, runs, monitor_status(app))
+    failed = [name for name, run in sorted(latest.items()) if run.state.bad]
+    for name in failed[:_TOLD_FAILURES]:
+        latest[name] = app.jobs.get_run(latest[name].run_id)
+    return [latest[name] for name in sorted(latest)]
+
+
+def files_status(app: App) -> FilesStatus:
+    """The ledger in a few numbers. As columns: it may have a hundred thousand rows."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    from lakeflow_meta.arrow_values import scalar_of
+
+    columns = ["status", "file_path", "error_message"]
+    try:
+        ledger = app.store.read(app.tables.of(FILES), columns=columns)
+    except NotFoundError:
+        return FilesStatus()
+    succeeded = pc.sum(pc.equal(ledger["status"], scalar_of("success", pa.string()))).as_py() or 0
+    failed = ledger.filter(pc.equal(ledger["status"], scalar_of("failed", pa.string())))
+    paths, errors = failed["file_path"].to_pylist(), failed["error_message"].to_pylist()
+    reasons = (_first_line(error) for error in errors)
+    return FilesStatus(succeeded, sorted(zip(paths, reasons, strict=True)))
+
+
+def _first_line(text: str | None) -> str:
+    return next(iter((text or "").splitlines()), "")
+
+
+def declared_status(app: App) -> DeclaredStatus | None:
+    """The project's metadata folder against what is recorded; None where there is no folder.
+
+    An answer without problems is kept below the home, with a fingerprint of the texts and of the
+    table versions that it is of: a thousand modules are read as YAML once, not at each `status`.
+    """
+    folder = app.project_root / METADATA_FOLDER
+    if not folder.is_dir():
+        return None
+    try:
+        texts = read_metadata([folder], app.target.metadata_folder, progress=app.progress)
+        asked = _fingerprint(app, texts)
+        kept = _kept_answer(app, asked)
+        if kept is not None:
+            return kept
+        report = app.manager.plan_load(app.declared_in(texts.yaml, texts.scripts, {})).to_dict()
+    except SpecError as error:
+        return DeclaredStatus(METADATA_FOLDER, problems=[str(p) for p in error.problems])
+    changes = tuple(
+        f"{sign}{name}"
+        for table in report["tables"].values()
+        for sign, action in (("+", "added"), ("~", "changed"))
+        for name in table[action]
+    )
+    found = DeclaredStatus(METADATA_FOLDER, changes, report["not_declared"])
+    _keep_answer(app, asked, found)
+    return found
+
+
+def _fingerprint(app: App, texts: MetadataTexts) -> str:
+    """Of everything that the answer depends on."""
+    versions = {str(t): app.store.version(t) for t in map(app.tables.of, _DECLARED)}
+    return fingerprint(
+        [
+            __version__,
+            dict(texts.yaml),
+            dict(texts.scripts),
+            versions,
+            app.settings.model_dump(mode="json", include={"variables", "warehouse_id"}),
+        ]
+    )
+
+
+def _kept_answer(app: App, asked: str) -> DeclaredStatus | None:
+    try:
+        kept = json.loads((app.home / _KEPT).read_text(encoding="utf-8"))
+        if kept["of"] == asked:
+            return DeclaredStatus(METADATA_FOLDER, tuple(kept["changes"]), kept["not_declared"])
+    except (OSError, ValueError, KeyError, TypeError):
+        logger.debug("no kept answer", exc_info=True)
+    return None
+
+
+def _keep_answer(app: App, asked: str, found: DeclaredStatus) -> None:
+    """Another `status` at the same time writes the same; what cannot be kept is worked out anew."""
+    if not app.home.is_dir():
+        return
+    value = {"of": asked, "changes": found.changes, "not_declared": found.not_declared}
+    try:
+        write_text(app.home / _KEPT, json.dumps(value))
+    except ConfigError as error:
+        logger.info("%s", error)
 
 
 def monitor_status(app: App) -> MonitorStatus | None:
@@ -130,7 +211,7 @@ def monitor_status(app: App) -> MonitorStatus | None:
     if beat is None:
         return None
     last = beat.get("last")
-    errors = last.get("errors") if isinstance(last, dict) else None
+    errors: Sequence[object] | object = last.get("errors") if isinstance(last, dict) else None
     return MonitorStatus(
         state=monitor_state(beat, app.clock()),
         looked_at=str(beat.get("at", "")),

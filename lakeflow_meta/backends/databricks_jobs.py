@@ -16,12 +16,12 @@ import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from lakeflow_meta.backends.databricks_runs import job_run
+from lakeflow_meta.backends.databricks_runs import job_run, latest_repair
 from lakeflow_meta.backends.databricks_settings import unknown_fields, wrong_values
 from lakeflow_meta.backends.workspace_calls import Json, WorkspaceCalls
-from lakeflow_meta.errors import BackendError, NotFoundError
+from lakeflow_meta.errors import BackendError, ConflictError, NotFoundError
 from lakeflow_meta.findings import Finding, path_text
-from lakeflow_meta.ports import OUTCOME_UNKNOWN, JobRun, LiveJob
+from lakeflow_meta.ports import OUTCOME_UNKNOWN, JobRun, LiveJob, RunState
 
 logger = logging.getLogger(__name__)
 
@@ -110,6 +110,30 @@ class DatabricksJobs:
         """See `RunStopper.cancel_runs`."""
         self._change(job_id, f"{_JOBS}/runs/cancel-all", {"job_id": job_id})
 
+    def cancel_run(self, run_id: int) -> None:
+        """See `JobsApi.cancel_run`."""
+        self._change_run(run_id, f"{_JOBS}/runs/cancel", {"run_id": run_id})
+
+    def repair_run(self, run_id: int) -> None:
+        """See `JobsApi.repair_run`. Sent once: that its outcome is unknown is told.
+
+        The platform repairs with the job's settings of now; the id of the repair before keeps two
+        of them from repairing one failure twice.
+        """
+        pages = list(self._calls.read_pages(f"{_JOBS}/runs/get", _with_history(run_id)))
+        run = job_run(pages[0], with_tasks=False)
+        if not run.state.ended:
+            raise ConflictError(f"run {run_id} is under way; wait for its end, or cancel it")
+        if run.state is RunState.SUCCESS:
+            raise ConflictError(f"run {run_id} is {run.state}; there is nothing to repair")
+        body = {
+            "run_id": run_id,
+            "rerun_all_failed_tasks": True,
+            "rerun_dependent_tasks": True,
+            **latest_repair(pages[0]),
+        }
+        self._calls.create(f"{_JOBS}/runs/repair", body)
+
     def follow_run(self, run_id: int) -> JobRun:
         """See `JobsApi.follow_run`. Looks less often the longer it takes."""
         gate = self._calls.gate
@@ -125,7 +149,7 @@ class DatabricksJobs:
 
     def get_run(self, run_id: int) -> JobRun:
         """See `JobsApi.get_run`."""
-        pages = list(self._calls.read_pages(f"{_JOBS}/runs/get", {"run_id": run_id}))
+        pages = list(self._calls.read_pages(f"{_JOBS}/runs/get", _with_history(run_id)))
         tasks = [task for page in pages for task in page.get("tasks") or ()]
         return job_run({**pages[0], "tasks": tasks})
 
@@ -143,6 +167,17 @@ class DatabricksJobs:
 
     # --- inside
 
+    def _change_run(self, run_id: int, path: str, body: Json) -> None:
+        """POST about one run; see `_change`."""
+        try:
+            self._calls.change("POST", path, body)
+        except NotFoundError:
+            raise
+        except BackendError as error:
+            if error.code == INVALID:
+                self._calls.read(f"{_JOBS}/runs/get", {"run_id": run_id})
+            raise
+
     def _change(self, job_id: int, path: str, body: Json) -> Json:
         """POST about one job.
 
@@ -157,6 +192,11 @@ class DatabricksJobs:
             if error.code == INVALID:
                 self._calls.read(f"{_JOBS}/get", {"job_id": job_id})
             raise
+
+
+def _with_history(run_id: int) -> Json:
+    """The question for a run with its repairs."""
+    return {"run_id": run_id, "include_history": True}
 
 
 def _listed_job(entry: Mapping[str, Any]) -> LiveJob:

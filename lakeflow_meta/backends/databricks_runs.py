@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from lakeflow_meta.ports import JobRun, RunState, TaskRun
+from lakeflow_meta.ports import JobRun, RunState, TaskRun, Trigger, TriggerKind
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -52,6 +52,18 @@ ENDS = {
 """Termination codes that are no failure; every other one is."""
 
 
+TRIGGERS = {
+    "ONE_TIME": TriggerKind.MANUAL,
+    "PERIODIC": TriggerKind.PERIODIC,
+    "FILE_ARRIVAL": TriggerKind.FILE_ARRIVAL,
+    "TABLE": TriggerKind.TABLE,
+    "CONTINUOUS": TriggerKind.CONTINUOUS,
+    "CONTINUOUS_RESTART": TriggerKind.CONTINUOUS,
+    "RUN_JOB_TASK": TriggerKind.RUN_JOB,
+    "RETRY": TriggerKind.OTHER,
+}
+
+
 def job_run(answer: Mapping[str, Any], *, with_tasks: bool = True) -> JobRun:
     """A run from the answer of ``runs/get``, or one entry of ``runs/list``."""
     state = run_state(answer)
@@ -64,7 +76,36 @@ def job_run(answer: Mapping[str, Any], *, with_tasks: bool = True) -> JobRun:
         ended_at=_moment(answer.get("end_time")) if state.ended else None,
         tasks=_task_runs(answer.get("tasks") or ()) if with_tasks else (),
         error=_error(answer, state),
+        trigger=Trigger(TRIGGERS.get(answer.get("trigger") or "", TriggerKind.OTHER)),
+        parameters=_parameters(answer.get("job_parameters") or ()),
+        **_repairs(answer),
     )
+
+
+def latest_repair(answer: Mapping[str, Any]) -> dict[str, Any]:
+    """What a further repair must name, from the answer of ``runs/get`` with its history."""
+    repairs = _history(answer)
+    return {"latest_repair_id": repairs[-1]["id"]} if repairs else {}
+
+
+def _repairs(answer: Mapping[str, Any]) -> dict[str, Any]:
+    """When a run was last repaired, and how often, where its history was asked for."""
+    repairs = _history(answer)
+    if not repairs:
+        return {}
+    return {
+        "repair_count": len(repairs),
+        "repaired_at": _moment(repairs[-1].get("start_time")),
+    }
+
+
+def _history(answer: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    return [item for item in answer.get("repair_history") or () if item.get("type") == "REPAIR"]
+
+
+def _parameters(given: Iterable[Mapping[str, Any]]) -> dict[str, str]:
+    """``value`` is what the run was given, where that is not the default."""
+    return {str(p["name"]): str(p.get("value", p.get("default", ""))) for p in given}
 
 
 def run_state(answer: Mapping[str, Any]) -> RunState:
@@ -103,6 +144,7 @@ def _task_run(task: Mapping[str, Any]) -> TaskRun:
         ended_at=_moment(task.get("end_time")) if state.ended else None,
         attempt=int(task.get("attempt_number") or 0),
         error=_error(task, state),
+        outcome=str((task.get("condition_task") or {}).get("outcome") or ""),
     )
 
 

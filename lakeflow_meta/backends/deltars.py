@@ -20,6 +20,7 @@ from tenacity import RetryError, Retrying, retry_if_exception_type
 from tenacity.stop import stop_after_delay
 from tenacity.wait import wait_random_exponential
 
+from lakeflow_meta.arrow_values import array_of, rows_of
 from lakeflow_meta.backends.deltars_edits import write_edits
 from lakeflow_meta.backends.deltars_maintenance import Maintenance, maintain, maintain_quietly
 from lakeflow_meta.backends.deltars_versions import changed_rows, is_whole, plain
@@ -268,12 +269,12 @@ class DeltaRsStore:
 
         def write(handle: DeltaTable) -> int:
             rows = plain(pa.RecordBatchReader.from_stream(handle.scan()).read_all())
-            given = {TARGET: rows.append_column(ROW, pa.array(range(rows.num_rows), pa.int64()))}
+            given = {TARGET: rows.append_column(ROW, array_of(range(rows.num_rows), pa.int64()))}
             for name in query.tables:
                 if name in tables:
                     whole = handle if tables[name] == table else self._open(tables[name])
                     given[name] = self._columns(whole, query, tables[name])
-            edits = read_edits(answer(query, given).to_pylist())
+            edits = read_edits(rows_of(answer(query, given)))
             check(edits)
             return write_edits(handle, rows, edits, _commit(note)) if edits else 0
 
@@ -359,7 +360,7 @@ def _column(rows: Sequence[Row], name: str, kind: pa.DataType) -> pa.Array:
     values = [row.get(name) for row in rows]
     if pa.types.is_timestamp(kind):
         check_zones((name, value) for value in values)
-    return pa.array(values, kind)
+    return array_of(values, kind)
 
 
 def _assignments(columns: Sequence[str]) -> dict[str, str]:

@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 import pyarrow as pa
 from deltalake import CommitProperties, DeltaTable
 
+from lakeflow_meta.arrow_values import array_of, values_of
 from lakeflow_meta.backends.offered_rows import check_zones
 from lakeflow_meta.control.sql.row_edits import AFTER, BEFORE, Action, RowEdit
 from lakeflow_meta.sql import datafusion_ident, datafusion_literal
@@ -51,14 +52,14 @@ def write_edits(
 def _source(
     rows: pa.Table, edits: Sequence[RowEdit], columns: Sequence[pa.Field], written: Sequence[str]
 ) -> pa.Table:
-    arrays: dict[str, pa.Array] = {_ACTION: pa.array([e.action.value for e in edits], pa.string())}
-    positions = pa.array([edit.row for edit in edits], pa.int64())
+    arrays: dict[str, pa.Array] = {_ACTION: array_of((e.action.value for e in edits), pa.string())}
+    positions = array_of((edit.row for edit in edits), pa.int64())
     for field in columns:
         arrays[BEFORE + field.name] = rows.column(field.name).take(positions).combine_chunks()
     for name in written:
         values = [edit.after[name] for edit in edits]
         check_zones((name, value) for value in values)
-        arrays[AFTER + name] = pa.array(values, rows.schema.field(name).type)
+        arrays[AFTER + name] = array_of(values, rows.schema.field(name).type)
     return _different(pa.table(arrays), edits)
 
 
@@ -67,14 +68,12 @@ def _different(source: pa.Table, edits: Sequence[RowEdit]) -> pa.Table:
     seen: set[tuple[object, ...]] = set()
     kept = []
     for position, (edit, row) in enumerate(
-        zip(
-            edits, zip(*(column.to_pylist() for column in source.columns), strict=True), strict=True
-        )
+        zip(edits, zip(*map(values_of, source.columns), strict=True), strict=True)
     ):
         if edit.action is Action.INSERT or row not in seen:
             seen.add(row)
             kept.append(position)
-    return source if len(kept) == source.num_rows else source.take(pa.array(kept, pa.int64()))
+    return source if len(kept) == source.num_rows else source.take(array_of(kept, pa.int64()))
 
 
 def _same_row(columns: Sequence[pa.Field]) -> str:

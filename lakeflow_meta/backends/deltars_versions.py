@@ -14,6 +14,7 @@ import pyarrow as pa
 from deltalake import DeltaTable, QueryBuilder
 from deltalake.fs import DeltaStorageHandler
 
+from lakeflow_meta.arrow_values import table_of, values_of
 from lakeflow_meta.control.row_changes import RowChange, from_pairs
 from lakeflow_meta.control.rows import Row
 from lakeflow_meta.sql import (
@@ -49,8 +50,8 @@ def changed_rows(
         differs=datafusion_differs((_PRESENT, *names), "b", "a"),
     )
     builder = QueryBuilder().register("before", before).register("after", after)
-    found = plain(pa.table(builder.execute(text).read_all()))
-    columns = [column.to_pylist() for column in found.columns]
+    found = plain(table_of(builder.execute(text).read_all()))
+    columns = [values_of(column) for column in found.columns]
     pairs = [
         (_row(values[: len(names) + 1], names), _row(values[len(names) + 1 :], names))
         for values in zip(*columns, strict=True)

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
+from lakeflow_meta.arrow_values import array_of, values_of
 from lakeflow_meta.control.sql.kinds import Kind
 from lakeflow_meta.errors import BackendError
 from lakeflow_meta.sql_functions.faults import SqlValueError
@@ -72,7 +73,7 @@ def answer(query: CheckedQuery, tables: Mapping[str, pa.Table]) -> pa.Table:
         rows = engine.run(bound.text, bound.parameters)
     columns = zip(*rows, strict=True) if rows else [() for _ in query.kinds]
     arrays = [
-        pa.array(_read(values, kind), _TYPES[kind])
+        array_of(_read(values, kind), _TYPES[kind])
         for values, kind in zip(columns, query.kinds, strict=True)
     ]
     return pa.Table.from_arrays(arrays, names=list(query.names))
@@ -149,7 +150,7 @@ def _written(column: pa.ChunkedArray) -> list[Any]:
         column = column.cast(pa.timestamp("us", kind.tz)).cast(pa.int64())
     elif pa.types.is_boolean(kind):
         column = column.cast(pa.int8())
-    values: list[Any] = column.to_pylist()
+    values: list[Any] = values_of(column)
     return values
 
 

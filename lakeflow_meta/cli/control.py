@@ -7,7 +7,9 @@ from typing import Annotated, Any
 
 import typer
 
-from lakeflow_meta.cli.output import Output, Session, pairs
+from lakeflow_meta.cli import completion
+from lakeflow_meta.cli.live import watching
+from lakeflow_meta.cli.output import Session, pairs
 
 Paths = Annotated[list[Path], typer.Argument(help="YAML files, or folders of them.")]
 Var = Annotated[
@@ -27,7 +29,8 @@ def validate(context: typer.Context, paths: Paths, var: Var = None) -> None:
     Example: lakeflow-meta validate metadata/
     """
     session: Session = context.obj
-    declared = session.app.declared(paths, pairs(var, "--var"))
+    with watching(session.progress, session.output.err):
+        declared = session.app.declared(paths, pairs(var, "--var"))
     from lakeflow_meta.cli.main import problem_dict
 
     result = {"problems": [problem_dict(p) for p in declared.problems]}
@@ -55,12 +58,11 @@ def sync(
     Example: lakeflow-meta sync metadata/ --dry-run
     """
     session: Session = context.obj
-    declared = session.app.declared(paths, pairs(var, "--var"))
-    manager = session.app.manager
-    if dry_run:
-        report = manager.plan_load(declared, prune=prune)
-    else:
-        report = manager.load(declared, prune=prune)
+    with watching(session.progress, session.output.err):
+        declared = session.app.declared(paths, pairs(var, "--var"))
+        manager = session.app.manager
+        load = manager.plan_load if dry_run else manager.load
+        report = load(declared, prune=prune)
     result = report.to_dict()
     session.output.result(result, _sync_lines(result))
 
@@ -121,7 +123,12 @@ def export(
         Path | None, typer.Option("-o", "--output", help="Write to this file instead.")
     ] = None,
     form: Annotated[
-        str, typer.Option("--format", help="yaml, or bundle: a Databricks Asset Bundle.")
+        str,
+        typer.Option(
+            "--format",
+            help="yaml, or bundle: a Databricks Asset Bundle.",
+            autocompletion=completion.one_of("yaml", "bundle"),
+        ),
     ] = "yaml",
 ) -> None:
     """Write the recorded state as YAML: the same bytes each time, loads back as it is.
@@ -144,12 +151,11 @@ def schema(context: typer.Context) -> None:
 
     Example: lakeflow-meta schema > lakeflow.schema.json
     """
-    from lakeflow_meta.control.declared import MetadataFile
+    from lakeflow_meta.cli.templates import schema_text
 
-    output: Output = context.obj.output
-    value = MetadataFile.model_json_schema()
-    value["$schema"] = "https://json-schema.org/draft/2020-12/schema"
-    Output(as_json=True, out=output.out).result(value)
+    session: Session = context.obj
+    session.output.has_result = True
+    session.output.out.write(schema_text())
 
 
 def _summary(declared: Any) -> str:

@@ -6,15 +6,20 @@ from typing import Annotated, Any
 
 import typer
 
+from lakeflow_meta.cli import completion
+from lakeflow_meta.cli.help_text import Group
 from lakeflow_meta.cli.live import watching
 from lakeflow_meta.cli.output import Session
 
-Targets = Annotated[list[str] | None, typer.Argument(help="Targets; all when left out.")]
+Targets = Annotated[
+    list[str] | None,
+    typer.Argument(help="Targets; all when left out.", autocompletion=completion.ddl_targets),
+]
 
 
 def register(cli: typer.Typer) -> None:
     """Add this group's commands."""
-    ddl = typer.Typer(no_args_is_help=True, help="Run DDL scripts, each once.")
+    ddl = typer.Typer(cls=Group, no_args_is_help=True, help="Run DDL scripts, each once.")
     ddl.command("run")(ddl_run)
     ddl.command("log")(ddl_log)
     cli.add_typer(ddl, name="ddl")

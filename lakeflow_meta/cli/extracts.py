@@ -8,15 +8,22 @@ from typing import Annotated
 
 import typer
 
+from lakeflow_meta.cli import completion
+from lakeflow_meta.cli.help_text import Group
 from lakeflow_meta.cli.live import watching
 from lakeflow_meta.cli.output import Session
 
-Names = Annotated[list[str] | None, typer.Argument(help="Names of extracts; all when left out.")]
+Names = Annotated[
+    list[str] | None,
+    typer.Argument(
+        help="Names of extracts; all when left out.", autocompletion=completion.extracts
+    ),
+]
 
 
 def register(cli: typer.Typer) -> None:
     """Add this group's commands."""
-    extract = typer.Typer(no_args_is_help=True, help="Write extracts to files.")
+    extract = typer.Typer(cls=Group, no_args_is_help=True, help="Write extracts to files.")
     extract.command("run")(extract_run)
     extract.command("log")(extract_log)
     extract.command("reset")(extract_reset)
@@ -26,7 +33,10 @@ def register(cli: typer.Typer) -> None:
 def extract_run(
     context: typer.Context,
     names: Names = None,
-    group: Annotated[str | None, typer.Option(help="All extracts of this group.")] = None,
+    group: Annotated[
+        str | None,
+        typer.Option(help="All extracts of this group.", autocompletion=completion.extract_groups),
+    ] = None,
     failed: Annotated[
         bool, typer.Option("--failed", help="Only those whose latest run did not succeed.")
     ] = False,
@@ -82,7 +92,9 @@ def extract_log(
 
 def extract_reset(
     context: typer.Context,
-    names: Annotated[list[str], typer.Argument(help="Names of extracts.")],
+    names: Annotated[
+        list[str], typer.Argument(help="Names of extracts.", autocompletion=completion.extracts)
+    ],
 ) -> None:
     """Forget watermarks: the next run takes rows as the first one did.
 

@@ -6,8 +6,9 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Annotated, Any, Protocol
 
 import typer
-from typer.core import TyperGroup
 
+from lakeflow_meta.cli import completion
+from lakeflow_meta.cli.help_text import Group
 from lakeflow_meta.cli.live import watching
 from lakeflow_meta.cli.output import Session, pairs
 
@@ -16,13 +17,20 @@ if TYPE_CHECKING:
 
     from lakeflow_meta.ingest.source import FileSource
 
-Module = Annotated[str | None, typer.Option("--module", help="Only what belongs to this module.")]
+Module = Annotated[
+    str | None,
+    typer.Option(
+        "--module",
+        help="Only what belongs to this module.",
+        autocompletion=completion.modules,
+    ),
+]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Only show what would be ingested.")]
 
 _MOST_LINES = 50
 
 
-class _RunUnlessNamed(TyperGroup):
+class _RunUnlessNamed(Group):
     """``ingest SOURCE`` is ``ingest run SOURCE``: a first word that is no command is a source."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
@@ -48,7 +56,10 @@ def ingest_run(
     context: typer.Context,
     sources: Annotated[
         list[str] | None,
-        typer.Argument(help="Sources (source or module/source); all when left out."),
+        typer.Argument(
+            help="Sources (source or module/source); all when left out.",
+            autocompletion=completion.sources,
+        ),
     ] = None,
     module: Module = None,
     files: Annotated[
@@ -87,9 +98,21 @@ def ingest_file(
         str | None, typer.Option("--schema", help="Columns as SQL: 'id INT, name STRING'.")
     ] = None,
     evolution: Annotated[
-        str | None, typer.Option("--evolution", help="fail, add_new_columns or rescue.")
+        str | None,
+        typer.Option(
+            "--evolution",
+            help="fail, add_new_columns or rescue.",
+            autocompletion=completion.one_of("fail", "add_new_columns", "rescue"),
+        ),
     ] = None,
-    mode: Annotated[str | None, typer.Option("--mode", help="append, overwrite or merge.")] = None,
+    mode: Annotated[
+        str | None,
+        typer.Option(
+            "--mode",
+            help="append, overwrite or merge.",
+            autocompletion=completion.one_of("append", "overwrite", "merge"),
+        ),
+    ] = None,
     key: Annotated[
         list[str] | None, typer.Option("--key", help="Column that tells rows apart; repeatable.")
     ] = None,
@@ -149,10 +172,18 @@ def _show(session: Session, act: Callable[[], _Report]) -> None:
 def ingest_log(
     context: typer.Context,
     sources: Annotated[
-        list[str] | None, typer.Argument(help="Sources; the whole ledger when left out.")
+        list[str] | None,
+        typer.Argument(
+            help="Sources; the whole ledger when left out.", autocompletion=completion.sources
+        ),
     ] = None,
     status: Annotated[
-        str | None, typer.Option("--status", help="pending, processing, success or failed.")
+        str | None,
+        typer.Option(
+            "--status",
+            help="pending, processing, success or failed.",
+            autocompletion=completion.one_of("pending", "processing", "success", "failed"),
+        ),
     ] = None,
     since: Annotated[
         str | None, typer.Option("--since", help="Only what happened since: 2025-01-31T08:00:00Z.")

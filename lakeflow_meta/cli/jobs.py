@@ -8,15 +8,31 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from lakeflow_meta.cli import completion
 from lakeflow_meta.cli.job_progress import condensed
 from lakeflow_meta.cli.live import watching
 from lakeflow_meta.cli.output import Session, pairs
+from lakeflow_meta.cli.remedies import modules_are_no_files
+from lakeflow_meta.cli.run_output import (
+    attempt_dict,
+    run_dict,
+    seconds_of,
+    show_attempts,
+    show_runs,
+)
 
 if TYPE_CHECKING:
     from lakeflow_meta.jobs.outcomes import Outcome
     from lakeflow_meta.ports import JobRun
 
-Modules = Annotated[list[str] | None, typer.Argument(help="Names of modules; all if left out.")]
+Modules = Annotated[
+    list[str] | None,
+    typer.Argument(
+        help="Names of modules; all if left out.",
+        autocompletion=completion.modules,
+        callback=modules_are_no_files,
+    ),
+]
 Param = Annotated[
     list[str] | None, typer.Option("--param", help="Job parameter: name=value. Repeatable.")
 ]
@@ -25,12 +41,15 @@ OnDrift = Annotated[
     typer.Option(
         help="Jobs that others changed since the last apply: restore, or report and leave them.",
         show_default="restore",
+        autocompletion=completion.one_of("restore", "report"),
     ),
 ]
 Prune = Annotated[
     str | None,
     typer.Option(
-        help="Jobs whose module is gone or inactive: pause, delete or keep.", show_default="pause"
+        help="Jobs whose module is gone or inactive: pause, delete or keep.",
+        show_default="pause",
+        autocompletion=completion.one_of("pause", "delete", "keep"),
     ),
 ]
 
@@ -113,100 +132,148 @@ def apply(
         for o in outcomes
     ]
     session.output.result(results, _outcome_lines(results))
-    _show_runs(session, ended.values())
+    show_runs(session, ended.values())
     if any(outcome.failed for outcome in outcomes) or _unsuccessful(ended.values()):
         raise typer.Exit(1)
 
 
 def run(
     context: typer.Context,
-    modules: Annotated[list[str], typer.Argument(help="Names of modules, run one after another.")],
+    modules: Annotated[
+        list[str] | None,
+        typer.Argument(
+            help="Names of modules, run one after another.",
+            autocompletion=completion.modules,
+            callback=modules_are_no_files,
+        ),
+    ] = None,
     param: Param = None,
+    repair: Annotated[
+        int | None,
+        typer.Option(
+            metavar="RUN_ID",
+            help="Run again what failed in this run, and what depends on it.",
+            autocompletion=completion.run_ids,
+        ),
+    ] = None,
+    cancel: Annotated[
+        int | None,
+        typer.Option(
+            metavar="RUN_ID",
+            help="Stop this run, whoever started it.",
+            autocompletion=completion.run_ids,
+        ),
+    ] = None,
 ) -> None:
     """Run jobs and follow them; stops at the first one that fails.
 
-    Example: lakeflow-meta run nyc_reference nyc_flights
+    Examples: lakeflow-meta run nyc_reference nyc_flights; lakeflow-meta run --repair 1042
     """
     session: Session = context.obj
-    ended: list[JobRun] = []
+    one_run = _one_of(repair, cancel, modules, param)
     with watching(session.progress, session.output.err):
-        for name in modules:
-            ended.append(session.app.orchestrator.run(name, pairs(param, "--param")))
-            if _unsuccessful(ended):
-                break
+        ended = (
+            [_repaired_or_cancelled(session, repair, cancel)]
+            if one_run
+            else _run_modules(session, modules or [], param)
+        )
     values = [run_dict(one) for one in ended]
     if session.output.as_json:
-        session.output.result(values[0] if len(modules) == 1 else values)
+        session.output.result(values[0] if one_run or len(modules or ()) == 1 else values)
     else:
-        _show_runs(session, ended)
-    if _unsuccessful(ended):
+        show_runs(session, ended)
+    stopped = cancel is not None and str(ended[0].state) == "cancelled"
+    if _unsuccessful(ended) and not stopped:
         raise typer.Exit(1)
+
+
+def _one_of(
+    repair: int | None, cancel: int | None, modules: list[str] | None, param: list[str] | None
+) -> bool:
+    """Whether the command is about one run that there is. Raises BadParameter for a mixture."""
+    given = [name for name, value in (("--repair", repair), ("--cancel", cancel)) if value]
+    if len(given) > 1 or (given and (modules or param)):
+        raise typer.BadParameter(f"{given[0]} takes a run id and nothing else")
+    if not given and not modules:
+        raise typer.BadParameter("name a module, or give --repair or --cancel with a run id")
+    return bool(given)
+
+
+def _run_modules(session: Session, modules: list[str], param: list[str] | None) -> list[JobRun]:
+    ended: list[JobRun] = []
+    for name in modules:
+        ended.append(session.app.orchestrator.run(name, pairs(param, "--param")))
+        if _unsuccessful(ended):
+            break
+    return ended
+
+
+def _repaired_or_cancelled(session: Session, repair: int | None, cancel: int | None) -> JobRun:
+    jobs = session.app.jobs
+    if repair is not None:
+        jobs.repair_run(repair)
+        return jobs.follow_run(repair)
+    if cancel is None:
+        raise AssertionError("one of the two is given")
+    if (run := jobs.get_run(cancel)).state.ended:
+        session.output.message(f"run {cancel} had already ended")
+        return run
+    jobs.cancel_run(cancel)
+    return jobs.follow_run(cancel)
 
 
 def runs(
     context: typer.Context,
-    run_id: Annotated[int | None, typer.Argument(help="One run, with its tasks.")] = None,
-    logs: Annotated[str | None, typer.Option(help="Print the log of this task.")] = None,
+    run_id: Annotated[
+        int | None,
+        typer.Argument(help="One run, with its tasks.", autocompletion=completion.run_ids),
+    ] = None,
+    logs: Annotated[
+        str | None,
+        typer.Option(
+            help="Print the log of this task; TASK[3] is an iteration of a for_each.",
+            autocompletion=completion.task_keys,
+        ),
+    ] = None,
+    attempt: Annotated[
+        int | None, typer.Option(min=0, help="With --logs: which attempt, counted from 0.")
+    ] = None,
 ) -> None:
     """Show what ran last, or one run with its tasks and their logs.
 
     Example: lakeflow-meta runs 1042 --logs silver_flights
     """
     session: Session = context.obj
+    if run_id is None and logs is not None:
+        raise typer.BadParameter("--logs is of one run: name the run first")
+    if attempt is not None and logs is None:
+        raise typer.BadParameter("--attempt goes with --logs TASK")
     if run_id is None:
-        latest = session.app.jobs.list_runs()
-        if session.output.as_json:
-            session.output.result([run_dict(one) for one in latest])
-            return
-        rows = [
-            (one.run_id, one.job_name, one.state, one.started_at, _seconds(one)) for one in latest
-        ]
-        session.output.table(("run", "job", "state", "started", "seconds"), rows)
+        _show_latest(session)
+        return
+    if logs is not None:
+        session.output.out.write(session.app.target.task_log(run_id, logs, attempt))
         return
     found = session.app.jobs.get_run(run_id)
-    if logs is not None:
-        session.output.out.write(session.app.target.task_log(run_id, logs))
-        return
+    attempts = session.app.target.attempts(run_id)
     if session.output.as_json:
-        session.output.result(run_dict(found))
+        tasks = [attempt_dict(one) for one in attempts]
+        session.output.result({**run_dict(found), "attempts": tasks})
         return
-    _show_runs(session, [found])
+    show_runs(session, [found])
+    show_attempts(session, found, attempts)
 
 
-def run_dict(run: JobRun) -> dict[str, Any]:
-    """The JSON result of a run."""
-    return {
-        "run_id": run.run_id,
-        "job_id": run.job_id,
-        "job_name": run.job_name,
-        "state": str(run.state),
-        "started_at": run.started_at,
-        "ended_at": run.ended_at,
-        "tasks": [
-            {
-                "task_key": task.task_key,
-                "state": str(task.state),
-                "seconds": round(task.seconds, 3),
-                "error": task.error,
-                "log": task.log_path,
-            }
-            for task in run.tasks
-        ],
-    }
-
-
-def _show_runs(session: Session, ended: Iterable[JobRun]) -> None:
+def _show_latest(session: Session) -> None:
+    latest = session.app.jobs.list_runs()
     if session.output.as_json:
+        session.output.result([run_dict(one) for one in latest])
         return
-    for one in ended:
-        session.output.line(
-            f"\n{one.job_name}: {one.state} in {_seconds(one):.1f} s (run {one.run_id})"
-        )
-        rows = [(t.task_key, t.state, t.seconds, t.error) for t in one.tasks]
-        session.output.table(("task", "state", "seconds", "error"), rows)
-        for task in one.tasks:
-            if task.error and task.log_path:
-                session.output.line(f"log of {task.task_key}: {task.log_path}")
+    rows = [
+        (one.run_id, one.job_name, one.state, one.trigger.kind, one.started_at, seconds_of(one))
+        for one in latest
+    ]
+    session.output.table(("run", "job", "state", "trigger", "started", "seconds"), rows)
 
 
 def _show_stopped(session: Session, outcomes: Sequence[Outcome], summary: str) -> None:
@@ -243,10 +310,6 @@ _SIGNS = {
     "skipped": "·",
     "failed": "✗",
 }
-
-
-def _seconds(run: JobRun) -> float:
-    return (run.ended_at - run.started_at).total_seconds() if run.ended_at else 0.0
 
 
 def _unsuccessful(ended: Iterable[JobRun]) -> bool:

@@ -2,27 +2,28 @@
 
 from __future__ import annotations
 
+import logging
+import os
+import shutil
 import threading
 import time
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, TextIO
 
+from lakeflow_meta.cli.progress_board import Board, Item, Now, text
 from lakeflow_meta.progress import Event, Progress, StepState, silent
 
 if TYPE_CHECKING:
-    from rich.progress import Progress as RichProgress
-    from rich.progress import TaskID
+    from rich.console import Console, Group
+    from rich.live import Live
 
-_MARKS = {
-    StepState.STARTED: "…",
-    StepState.RUNNING: "…",
-    StepState.DONE: "✓",
-    StepState.UNCHANGED: "=",
-    StepState.SKIPPED: "-",
-    StepState.FAILED: "✗",
-}
-_LINE_SECONDS = 10.0
+BETWEEN_LINES_SECONDS = 10.0
+"""Of a log, for what is under way; what ends is told at once."""
+_REDRAWS_PER_SECOND = 6.0
+_MOST_ENDS = 50
+"""Lines for objects of one step that ended well; a thousand of them say less than a count."""
 
 
 class Relay:
@@ -38,95 +39,152 @@ class Relay:
 @contextmanager
 def watching(relay: Relay, stream: TextIO) -> Iterator[None]:
     """Show progress on ``stream`` while the block runs."""
-    if stream.isatty():
-        with _live(stream) as sink:
-            relay.sink = sink
-            try:
-                yield
-            finally:
-                relay.sink = silent
-        return
-    relay.sink = Lines(stream)
+    sink = Screen(stream) if redraws(stream, os.environ) else Lines(stream)
+    relay.sink = sink
     try:
-        yield
+        with sink.shown():
+            yield
     finally:
         relay.sink = silent
 
 
-class Lines:
-    """One line when a step starts or ends, and every ten seconds in between."""
+def redraws(stream: TextIO, environment: Mapping[str, str]) -> bool:
+    """Whether a view may be drawn again and again: a terminal that can, and nobody logs to it."""
+    return (
+        stream.isatty()
+        and environment.get("TERM", "") not in ("", "dumb", "unknown")
+        and not environment.get("CI")
+        and not logging.getLogger().isEnabledFor(logging.INFO)
+    )
 
-    def __init__(self, stream: TextIO) -> None:
+
+# --------------------------------------------------------------------------- plain lines
+
+
+class Lines:
+    """A line for what ends, and every ten seconds one for what is under way."""
+
+    def __init__(self, stream: TextIO, now: Now = time.monotonic) -> None:
         self._stream = stream
         self._lock = threading.Lock()
-        self._last: dict[tuple[str, str], float] = {}
+        self._board = Board(now)
+        self._ends: Counter[str] = Counter()
+        self._told_at: float | None = None
 
     def __call__(self, event: Event) -> None:
         with self._lock:
-            if self._is_due(event):
-                self._stream.write(f"{line(event)}\n")
-                self._stream.flush()
+            item = self._board.take(event)
+            if not event.state.ended:
+                self._tell_running(item)
+            elif self._is_worth_a_line(event):
+                self._write(item)
 
-    def _is_due(self, event: Event) -> bool:
-        key, now = (event.step, event.key), time.monotonic()
-        if event.state is StepState.RUNNING and now - self._last.get(key, 0.0) < _LINE_SECONDS:
-            return False
-        self._last[key] = now
-        return True
+    @contextmanager
+    def shown(self) -> Iterator[None]:
+        """While the block runs, also what sends no events is told of."""
+        ended = threading.Event()
+        thread = threading.Thread(target=self._keep_telling, args=(ended,), daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            ended.set()
+            thread.join()
+
+    def tick(self) -> None:
+        """Tell what is under way, if nothing was told for ten seconds."""
+        with self._lock:
+            running = self._board.running
+            if running:
+                self._tell_running(running[0], others=len(running) - 1)
+
+    def _keep_telling(self, ended: threading.Event) -> None:
+        while not ended.wait(BETWEEN_LINES_SECONDS):
+            self.tick()
+
+    def _tell_running(self, item: Item, others: int = 0) -> None:
+        now = self._board.now()
+        if self._told_at is not None and now - self._told_at < BETWEEN_LINES_SECONDS:
+            return
+        self._told_at = now
+        self._write(item, f"  (and {others} more)" if others else "")
+
+    def _is_worth_a_line(self, event: Event) -> bool:
+        self._ends[event.step] += 1
+        return event.state is StepState.FAILED or self._ends[event.step] <= _MOST_ENDS
+
+    def _write(self, item: Item, more: str = "") -> None:
+        self._stream.write(f"{self._line(item)}{more}\n")
+        self._stream.flush()
+
+    def _line(self, item: Item) -> str:
+        event, now = item.event, self._board.now()
+        if not event.part_of:
+            return text(item, now)
+        whole = f"{event.step} {event.part_of} {event.done:,}/{event.total:,} {event.unit}"
+        return f"  {whole.rstrip()}:{text(item, now)[3:]}"
 
 
-def line(event: Event) -> str:
-    """One event as one line."""
-    count = f" {event.done:,}/{event.total:,}" if event.total else ""
-    detail = f"  {event.detail}" if event.detail else ""
-    return f"  {_MARKS[event.state]} {event.step} {event.key}{count}{detail}"
+# --------------------------------------------------------------------------- a terminal
 
 
-@contextmanager
-def _live(stream: TextIO) -> Iterator[Progress]:
-    from rich.console import Console
-    from rich.progress import BarColumn, TextColumn, TimeElapsedColumn
-    from rich.progress import Progress as RichProgress
+class Screen:
+    """A board that is drawn in place; nothing is drawn before the first event."""
 
-    view = RichProgress(
-        TextColumn("{task.fields[mark]}"),
-        TextColumn("{task.description}", markup=False),
-        BarColumn(bar_width=20),
-        TimeElapsedColumn(),
-        TextColumn("{task.fields[detail]}", markup=False),
-        console=Console(file=stream),
-    )
-    with view:
-        yield _View(view)
-
-
-class _View:
-    """Rows of a rich progress view, one for each step and key."""
-
-    def __init__(self, view: RichProgress) -> None:
-        self._view = view
-        self._lock = threading.Lock()
-        self._rows: dict[tuple[str, str], TaskID] = {}
+    def __init__(self, stream: TextIO, now: Now = time.monotonic) -> None:
+        self._stream = stream
+        self._lock = threading.RLock()  # making a view draws it
+        self._board = Board(now)
+        self._live: Live | None = None
 
     def __call__(self, event: Event) -> None:
         with self._lock:
-            row = self._row(event)
-            self._view.update(
-                row,
-                total=event.total or None,
-                completed=event.done,
-                mark=_MARKS[event.state],
-                detail=event.detail,
-            )
-            if event.state not in (StepState.STARTED, StepState.RUNNING):
-                total = event.total or 1
-                self._view.update(row, total=total, completed=total)
-                self._view.stop_task(row)
+            self._board.take(event)
+            begins = self._live is None
+            if begins:
+                self._live = self._make()
+        if begins and self._live is not None:
+            self._live.start()
 
-    def _row(self, event: Event) -> TaskID:
-        key = (event.step, event.key)
-        if key not in self._rows or event.state is StepState.STARTED:
-            self._rows[key] = self._view.add_task(
-                f"{event.step} {event.key}", total=None, mark="…", detail=""
-            )
-        return self._rows[key]
+    @contextmanager
+    def shown(self) -> Iterator[None]:
+        """Whatever ends the block, the cursor is given back and the last state stays."""
+        try:
+            yield
+        finally:
+            if self._live is not None:
+                self._live.stop()
+
+    def _make(self) -> Live:
+        from rich.console import Console
+        from rich.live import Live
+
+        console = Console(file=self._stream, markup=False, highlight=False, emoji=False)
+        return Live(
+            get_renderable=lambda: self._drawn(console),
+            console=console,
+            refresh_per_second=_REDRAWS_PER_SECOND,
+            redirect_stdout=False,
+            redirect_stderr=False,
+        )
+
+    def _drawn(self, console: Console) -> Group:
+        from rich.console import Group
+        from rich.text import Text
+
+        height = shutil.get_terminal_size().lines - 1
+        with self._lock:
+            lines = list(self._board.lines(console.width, height))
+        return Group(*(Text(line, style=_style(state), no_wrap=True) for state, line in lines))
+
+
+_STYLES = {
+    StepState.DONE: "green",
+    StepState.FAILED: "bold red",
+    StepState.UNCHANGED: "dim",
+    StepState.SKIPPED: "dim",
+}
+
+
+def _style(state: StepState | None) -> str:
+    return "dim" if state is None else _STYLES.get(state, "")

@@ -21,33 +21,93 @@ from lakeflow_meta.cli import (
     migrate,
     monitor,
     project,
+    serve,
     tables,
+    ui,
 )
+from lakeflow_meta.cli.completion import settings_targets
+from lakeflow_meta.cli.help_text import Group, dress
 from lakeflow_meta.cli.output import Output, Session
-from lakeflow_meta.errors import BackendError, LakeflowMetaError, SpecError
+from lakeflow_meta.cli.remedies import globals_first, of_the_machine, project_above, remedies, usage
+from lakeflow_meta.errors import BackendError, ConfigError, LakeflowMetaError, SpecError
 
 if TYPE_CHECKING:
     from lakeflow_meta.app import App
 
+PROGRAM = "lakeflow-meta"
+
 cli = typer.Typer(
-    name="lakeflow-meta",
+    name=PROGRAM,
+    cls=Group,
     no_args_is_help=True,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
     add_completion=True,
     help="Keep the lakehouse as its control tables say: YAML and SQL in, jobs, tables and data out."
-    "\n\nExamples:\n\n  lakeflow-meta validate metadata/\n\n  lakeflow-meta sync metadata/"
-    "\n\n  lakeflow-meta plan\n\n  lakeflow-meta apply --run",
+    "\n\nExamples: lakeflow-meta init my_project; lakeflow-meta sync metadata;"
+    " lakeflow-meta apply --run; lakeflow-meta status",
 )
-for group in (control, jobs, tables, ddl, ingest, extracts, monitor, project, deploy, migrate):
+
+
+def _command_names(context: typer.Context, incomplete: str) -> list[str]:
+    root: Any = context.find_root().command
+    return [name for name in root.list_commands(context) if name.startswith(incomplete)]
+
+
+for group in (
+    control,
+    jobs,
+    tables,
+    ddl,
+    ingest,
+    extracts,
+    monitor,
+    serve,
+    project,
+    deploy,
+    migrate,
+    ui,
+):
     group.register(cli)
+
+
+@cli.command("help")
+def help_(
+    context: typer.Context,
+    command: Annotated[
+        list[str] | None,
+        typer.Argument(help="A command, e.g. tables sync.", autocompletion=_command_names),
+    ] = None,
+) -> None:
+    """Show how a command is used.
+
+    Examples: lakeflow-meta help plan; lakeflow-meta help tables sync
+    """
+    cli([*(command or []), "--help"], standalone_mode=False, prog_name=PROGRAM, obj=context.obj)
+
+
+dress(cli)
+
+
+def _show_version(context: typer.Context, wanted: bool) -> None:
+    if wanted and not context.resilient_parsing:
+        from lakeflow_meta import __version__
+
+        output: Output = context.obj.output
+        output.result({"version": __version__}, [f"{PROGRAM} {__version__}"])
+        raise typer.Exit
 
 
 @cli.callback()
 def options(
     context: typer.Context,
     target: Annotated[
-        str | None, typer.Option(help="Settings to use: conf/TARGET.yml.", show_default="local")
+        str | None,
+        typer.Option(
+            help="Settings to use: conf/TARGET.yml.",
+            show_default="local",
+            autocompletion=settings_targets,
+        ),
     ] = None,
     home: Annotated[
         Path | None,
@@ -61,6 +121,10 @@ def options(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
     verbose: Annotated[bool, typer.Option("--verbose", help="Log what happens.")] = False,
+    version: Annotated[  # noqa: ARG001 (its callback answers)
+        bool,
+        typer.Option("--version", help="Show the version.", callback=_show_version, is_eager=True),
+    ] = False,
 ) -> None:
     """Remember the global options; nothing is opened yet."""
     session: Session = context.obj
@@ -90,41 +154,45 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def run(arguments: list[str], session: Session | None = None) -> int:
     """Run one command; its exit code. Errors of this package are printed, bugs are not hidden."""
-    arguments = flags_first(arguments)
+    arguments = globals_first(arguments)
     session = session or Session(Output(as_json="--json" in arguments))
     output = session.output
+    above = project_above(Path.cwd())  # before the command makes a home here
     try:
-        result: Any = cli(arguments, standalone_mode=False, obj=session)
+        result: Any = cli(arguments, standalone_mode=False, prog_name=PROGRAM, obj=session)
     except LakeflowMetaError as error:
-        report_error(output, error)
+        report_error(
+            output, error, remedies(error, project=None if session.names_project else above)
+        )
         return error.exit_code
     except typer.Exit as stop:
         return stop.exit_code
     except typer.Abort:
-        return 130
+        return STOPPED
     except KeyboardInterrupt:
         output.message("stopped")
-        return 130
+        return STOPPED
     except typer.TyperException as error:
-        output.message(f"error: {error.format_message()}\nTry 'lakeflow-meta --help'.")
-        return 2
+        report_error(output, ConfigError(usage(error, PROGRAM)))
+        return ConfigError.exit_code
+    except OSError as error:
+        report_error(output, of_the_machine(error))
+        return BackendError.exit_code
     return result if isinstance(result, int) else 0
 
 
-def flags_first(arguments: Sequence[str]) -> list[str]:
-    """``--json`` and ``--verbose`` may stand anywhere, up to a ``--``."""
-    end = arguments.index("--") if "--" in arguments else len(arguments)
-    flags = [word for word in arguments[:end] if word in ("--json", "--verbose")]
-    rest = [word for word in arguments[:end] if word not in flags]
-    return [*dict.fromkeys(flags), *rest, *arguments[end:]]
+STOPPED = 130
+"""What a shell has for a program that Ctrl-C ended."""
 
 
-def report_error(output: Output, error: LakeflowMetaError) -> None:
+def report_error(output: Output, error: LakeflowMetaError, remedies: Sequence[str] = ()) -> None:
     """Print an error for people, or with ``--json`` as the result."""
     if not output.as_json or output.has_result:
-        output.message(f"error: {error}")
+        for line in (f"error: {error}", *remedies):
+            output.message(line)
         return
-    value: dict[str, Any] = {"error": {"type": type(error).__name__, "message": str(error)}}
+    said = {"type": type(error).__name__, "message": str(error)}
+    value: dict[str, Any] = {"error": {**said, **({"remedies": remedies} if remedies else {})}}
     if isinstance(error, SpecError):
         value["problems"] = [problem_dict(p) for p in error.problems]
     output.result(value)
@@ -142,6 +210,6 @@ def run_inside(app: App, parameters: list[str], output: TextIO) -> None:
     Raises what the command raises, and BackendError when it ends with another exit code than 0.
     """
     session = Session(Output(out=output, err=output), shared=app)
-    code: Any = cli(parameters, standalone_mode=False, obj=session)
+    code: Any = cli(parameters, standalone_mode=False, prog_name=PROGRAM, obj=session)
     if isinstance(code, int) and code:
         raise BackendError(f"lakeflow-meta {shlex.join(parameters)} ended with exit code {code}")

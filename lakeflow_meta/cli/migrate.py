@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from lakeflow_meta.cli.output import Session
+from lakeflow_meta.errors import ConfigError, NotFoundError
 
 
 def register(cli: typer.Typer) -> None:
@@ -39,9 +40,13 @@ def migrate(
     migrator = Migrator(
         app.store, app.tables, context=app.job_context, actor=app.actor, clock=app.clock
     )
-    report = migrator.migrate(
-        None if table is None else TableName.parse(table),
-        jobs_table=None if jobs_table is None else TableName.parse(jobs_table),
-        dry_run=dry_run,
-    )
+    try:
+        report = migrator.migrate(
+            None if table is None else TableName.parse(table),
+            jobs_table=None if jobs_table is None else TableName.parse(jobs_table),
+            dry_run=dry_run,
+        )
+    except NotFoundError as error:
+        hint = "name the older control table: lakeflow-meta migrate CATALOG.SCHEMA.TABLE"
+        raise ConfigError(f"{error}; {hint}") from error
     session.output.result(report.to_dict(), report.lines())

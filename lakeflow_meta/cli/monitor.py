@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from lakeflow_meta.cli import completion
 from lakeflow_meta.cli.output import Session, pairs
 
 if TYPE_CHECKING:
@@ -83,7 +84,10 @@ def monitor(
 
 def history(
     context: typer.Context,
-    module: Annotated[str | None, typer.Argument(help="A module; default: all.")] = None,
+    module: Annotated[
+        str | None,
+        typer.Argument(help="A module; default: all.", autocompletion=completion.modules),
+    ] = None,
     limit: Annotated[int, typer.Option(min=1, help="How many entries, the newest first.")] = 50,
     since: Annotated[str | None, typer.Option(help="Nothing older: a time with a zone.")] = None,
 ) -> None:
@@ -100,7 +104,10 @@ def history(
 
 def restore(
     context: typer.Context,
-    modules: Annotated[list[str] | None, typer.Argument(help="Modules; default: all.")] = None,
+    modules: Annotated[
+        list[str] | None,
+        typer.Argument(help="Modules; default: all.", autocompletion=completion.modules),
+    ] = None,
     to: Annotated[
         str,
         typer.Option(help="A version of the control table (see history), or a time with a zone."),

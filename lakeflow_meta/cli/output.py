@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from decimal import Decimal
@@ -37,6 +39,15 @@ class Output:
             return
         for line in lines:
             self.line(line)
+
+    def fitted(self, lines: Iterable[str]) -> Iterator[str]:
+        """Lines cut to the terminal; whole where the result goes elsewhere."""
+        if not self.out.isatty():
+            yield from lines
+            return
+        width = shutil.get_terminal_size().columns
+        for line in lines:
+            yield line if len(line) <= width else f"{line[: width - 1]}…"
 
     def line(self, text: str = "") -> None:
         """One line of a result."""
@@ -92,6 +103,12 @@ class Session:
                 overrides=self.overrides, conf=self.conf, progress=self.progress
             )
         return self._app
+
+    @property
+    def names_project(self) -> bool:
+        """Whether more than the folder that the command was typed in says which one is meant."""
+        named = "home" in self.overrides or self.conf is not None or self.shared is not None
+        return named or any(name.startswith("LAKEFLOW_META_") for name in os.environ)
 
     def check_same(self, control_table: str | None) -> None:
         """Refuse a task of another control table. Raises ConfigError."""

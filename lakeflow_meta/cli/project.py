@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
 
@@ -21,7 +23,7 @@ def init(
     context: typer.Context,
     directory: Annotated[Path, typer.Argument(help="Where to put the project.")] = Path(),
 ) -> None:
-    """Start a project: settings, a commented metadata file, a DDL script, a README.
+    """Start a project that runs at once: settings, commented metadata, a little data, a README.
 
     Files that are there already are left alone. Example: lakeflow-meta init my_lakehouse
     """
@@ -30,26 +32,30 @@ def init(
     session: Session = context.obj
     written, kept = write_project(directory)
     result = {"written": [str(p) for p in written], "kept": [str(p) for p in kept]}
-    session.output.result(
-        result,
-        [
-            *(f"+ {path}" for path in written),
-            *(f"= {path} (there already)" for path in kept),
-            "next: lakeflow-meta sync metadata && lakeflow-meta apply --run",
-        ],
-    )
+    session.output.result(result, list(_init_lines(directory, written, kept)))
+
+
+def _init_lines(directory: Path, written: list[Path], kept: list[Path]) -> Iterator[str]:
+    yield from (f"+ {path}" for path in written)
+    yield from (f"= {path} (there already, left as it is)" for path in kept)
+    yield "next:"
+    if directory != Path():
+        yield f"  cd {shlex.quote(str(directory))}"
+    yield "  lakeflow-meta sync metadata    # record what the YAML declares"
+    yield "  lakeflow-meta apply --run      # make the job and run it, on this machine"
+    yield "  lakeflow-meta status           # what ran, and what is next"
 
 
 def status(context: typer.Context) -> None:
-    """Say whether everything is as recorded, what ran last, and what failed.
+    """Say whether everything is as declared, what ran last, what failed, and what is next.
 
-    Example: lakeflow-meta status
+    Examples: lakeflow-meta status; lakeflow-meta status --json
     """
     from lakeflow_meta.status import status as read_status
 
     session: Session = context.obj
     found = read_status(session.app)
-    session.output.result(found.to_dict(), found.lines())
+    session.output.result(found.to_dict(), session.output.fitted(found.lines()))
 
 
 def doctor(

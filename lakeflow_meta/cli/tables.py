@@ -8,11 +8,18 @@ from typing import Annotated, Any
 
 import typer
 
+from lakeflow_meta.cli import completion
+from lakeflow_meta.cli.help_text import Group
 from lakeflow_meta.cli.ingest import Module
 from lakeflow_meta.cli.live import watching
 from lakeflow_meta.cli.output import Output, Session
 
-Names = Annotated[list[str] | None, typer.Argument(help="Full names of tables; all when left out.")]
+Names = Annotated[
+    list[str] | None,
+    typer.Argument(
+        help="Full names of tables; all when left out.", autocompletion=completion.tables
+    ),
+]
 
 
 class Form(StrEnum):
@@ -24,7 +31,9 @@ class Form(StrEnum):
 
 def register(cli: typer.Typer) -> None:
     """Add this group's commands."""
-    tables = typer.Typer(no_args_is_help=True, help="Make Delta tables and views as declared.")
+    tables = typer.Typer(
+        cls=Group, no_args_is_help=True, help="Make Delta tables and views as declared."
+    )
     tables.command("plan")(plan)
     tables.command("sync")(sync)
     tables.command("show")(show)

@@ -12,6 +12,7 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
+from lakeflow_meta.arrow_values import rows_of
 from lakeflow_meta.control.change_memory import ChangeMemory, modules_of_changes
 from lakeflow_meta.control.changes import Changes, ModuleState, detect, recorded_states
 from lakeflow_meta.control.moment import TableHistory, read_time
@@ -232,7 +233,7 @@ class ChangeDetector:
             raise
         if not times:
             found = found.select([name for name in found.column_names if name not in TIMES])
-        rows: list[Row] = found.to_pylist()
+        rows: list[Row] = rows_of(found)
         return rows
 
 

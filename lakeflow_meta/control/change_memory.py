@@ -13,6 +13,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
+from lakeflow_meta.arrow_values import rows_of
 from lakeflow_meta.control.rows import NO_MODULE
 from lakeflow_meta.control.sync import TIMES
 from lakeflow_meta.control.tables import (
@@ -83,7 +84,7 @@ class ChangeMemory:
     def answered(self) -> Answered | None:
         """What is remembered; None where nothing usable is."""
         try:
-            rows = self._store.read(self._tables.of(STATE), where={"key": KEY}).to_pylist()
+            rows = rows_of(self._store.read(self._tables.of(STATE), where={"key": KEY}))
         except NotFoundError:
             return None
         return _read(rows[0]["value"], rows[0]["fence"] or 0) if rows else None
@@ -190,7 +191,7 @@ def _rows_of_keys(
     """How many rows each module has with a key."""
     columns = _keys_with_module(layout)
     by_key: dict[tuple[object, ...], Counter[str]] = {}
-    for row in store.read(table, columns=columns, version=version).to_pylist():
+    for row in rows_of(store.read(table, columns=columns, version=version)):
         modules = by_key.setdefault(tuple(row[key] for key in layout.keys), Counter())
         modules[row["module_name"] or NO_MODULE] += 1
     return by_key

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from lakeflow_meta.control.rows import Source
 from lakeflow_meta.errors import ConfigError
 from lakeflow_meta.findings import Finding, Path
+from lakeflow_meta.paths import NOTEBOOK_ENDINGS
 
 FileExists = Callable[[str], bool]
 
@@ -24,7 +25,18 @@ def missing_files(source: Source, file_exists: FileExists) -> Iterator[Finding]:
             path = keys.get(name)
             if isinstance(path, str) and path:
                 where = ("transformation_config", *prefix, name)
-                yield from missing_file(path, where, file_exists)
+                notebook = name == "notebook_path" or config.get("task_type") == "notebook"
+                asked = _is_notebook(file_exists) if notebook else file_exists
+                yield from missing_file(path, where, asked)
+
+
+def _is_notebook(file_exists: FileExists) -> FileExists:
+    def exists(path: str) -> bool:
+        if file_exists(path) or path.endswith(NOTEBOOK_ENDINGS):
+            return file_exists(path)
+        return any(file_exists(path + ending) for ending in NOTEBOOK_ENDINGS)
+
+    return exists
 
 
 def missing_file(path: str, where: Path, file_exists: FileExists) -> Iterator[Finding]:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
+from lakeflow_meta.arrow_values import rows_of
 from lakeflow_meta.control.declared import Declared
 from lakeflow_meta.control.monitor_report import FilesCursor, TickReport, read_cursor
 from lakeflow_meta.control.shared_variables import content_of
@@ -130,7 +131,7 @@ class FileIntake:
 
     def _read_cursor(self) -> FilesCursor:
         self._store.ensure(self._table, STATE)
-        rows = self._store.read(self._table, where={"key": self._key}).to_pylist()
+        rows = rows_of(self._store.read(self._table, where={"key": self._key}))
         if not rows:
             return FilesCursor()
         try:

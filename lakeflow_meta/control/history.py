@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from itertools import islice, takewhile
 from typing import Any
 
+from lakeflow_meta.arrow_values import rows_of
 from lakeflow_meta.control.row_changes import RowChange, compare_rows
 from lakeflow_meta.control.rows import Row
 from lakeflow_meta.control.sync import TIMES, key_text
@@ -91,7 +92,7 @@ class MetadataHistory:
     def _event_entries(self, module: str | None, since: datetime) -> Iterator[HistoryEntry]:
         where = {"object": module} if module is not None else None
         try:
-            rows = self._store.read(self._tables.of(EVENTS), where=where).to_pylist()
+            rows = rows_of(self._store.read(self._tables.of(EVENTS), where=where))
         except NotFoundError:
             return
         rows = [row for row in rows if row["at"] and row["verb"] not in _BY_COMMITS]

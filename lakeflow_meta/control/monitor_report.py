@@ -67,6 +67,11 @@ class TickReport:
 
 def status_line(result: Mapping[str, Any]) -> str:
     """One look in one line, for people."""
+    return f"{result['timestamp']} {said(result)}"
+
+
+def said(result: Mapping[str, Any]) -> str:
+    """`status_line` without its time."""
     files = ", ".join(f"{f['action']} {f['file']}" for f in result["files"])
     jobs = ", ".join(f"{j['action']} {j['module']}" for j in result["jobs_updated"])
     parts = [part for part in (files, jobs) if part]
@@ -75,7 +80,7 @@ def status_line(result: Mapping[str, Any]) -> str:
     )
     if not parts:
         parts = ["changes not applied" if result["table_changes"] else "nothing changed"]
-    return f"{result['timestamp']} {'; '.join(parts)}"
+    return "; ".join(parts)
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,6 +30,7 @@ OpenFolder = Callable[[str], MetadataFolder]
 Outcome = bytes | BackendError
 """A file's content, or why it cannot be read."""
 
+_NOT_HERE = "go to the folder of the project first, or start one with `lakeflow-meta init`"
 _QUIET_SECONDS, _BETWEEN_EVENTS_SECONDS = 1.0, 0.5
 
 
@@ -118,7 +119,7 @@ class _Pace:
             self._tell(StepState.DONE, self._total)
 
     def _tell(self, state: StepState, done: int) -> None:
-        self._progress(Event("read", "metadata files", state, done, self._total))
+        self._progress(Event("read", "metadata files", state, done, self._total, unit="files"))
 
 
 class _Reading:
@@ -143,7 +144,7 @@ class _Reading:
                 case PathKind.FILE:
                     self._wrong(path, "this is not a .yml or .yaml file")
                 case PathKind.MISSING:
-                    self._wrong(path, "there is no such file or folder")
+                    self._wrong(path, "there is no such file or folder", _NOT_HERE)
         except BackendError as error:
             if error.transient:
                 raise

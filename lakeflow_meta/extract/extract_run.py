@@ -248,8 +248,8 @@ class ExtractRun:
         )
 
     def _tell(self, state: StepState, rows: int = 0, detail: str = "") -> None:
-        text = detail or ("" if state is StepState.STARTED else f"{rows:,} rows")
-        self._parts.progress(Event(STEP, self._extract.extract_name, state, detail=text))
+        name = self._extract.extract_name
+        self._parts.progress(Event(STEP, name, state, rows, detail=detail, unit="rows"))
 
 
 @dataclass(frozen=True, slots=True)

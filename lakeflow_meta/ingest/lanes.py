@@ -25,6 +25,7 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import uuid4
 
+from lakeflow_meta.arrow_values import rows_of
 from lakeflow_meta.control.tables import STATE
 from lakeflow_meta.errors import ConflictError, LakeflowMetaError, NotFoundError
 from lakeflow_meta.fingerprint import canonical_json
@@ -153,7 +154,7 @@ class Lanes:
             "fence": record.fence,
         }
         self._store.merge(self._table, [row], keys=STATE.keys, fence="fence")
-        found = self._store.read(self._table, where={"key": row["key"]}).to_pylist()
+        found = rows_of(self._store.read(self._table, where={"key": row["key"]}))
         return [item["value"] for item in found] == [row["value"]]
 
     @property
@@ -164,7 +165,7 @@ class Lanes:
     def _read(self) -> list[_Record]:
         keys = [f"{self._prefix}{number}" for number in range(MAX_LANES)]
         try:
-            rows = self._store.read(self._table, where={"key": keys}).to_pylist()
+            rows = rows_of(self._store.read(self._table, where={"key": keys}))
         except NotFoundError:
             self._store.ensure(self._table, STATE)
             return []

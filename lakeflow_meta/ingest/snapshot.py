@@ -17,6 +17,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from lakeflow_meta.arrow_values import rows_of
 from lakeflow_meta.control.arrow import arrow_schema
 from lakeflow_meta.control.tables import FILES
 from lakeflow_meta.ingest.batch import BatchId
@@ -117,7 +118,7 @@ class Snapshot:
         self._rows = rows
         self._replaces = replaces
         unsettled = pc.invert(_has_status(rows, FileStatus.SUCCESS))
-        self._unsettled = [_entry(row) for row in rows.filter(unsettled).to_pylist()]
+        self._unsettled = [_entry(row) for row in rows_of(rows.filter(unsettled))]
 
     @classmethod
     def empty(cls) -> Snapshot:
@@ -237,7 +238,7 @@ class Snapshot:
         return pc.is_in(self._rows[column], value_set=texts(sorted(values)))
 
     def _entries(self, wanted: pa.ChunkedArray) -> list[Entry]:
-        return [_entry(row) for row in self._rows.filter(wanted).to_pylist()]
+        return [_entry(row) for row in rows_of(self._rows.filter(wanted))]
 
 
 def _batch_ids(column: pa.ChunkedArray) -> list[BatchId]:

@@ -122,7 +122,8 @@ class Tally:
     def _tell(self, state: StepState, detail: str) -> None:
         done = len(self._processed) + self._duplicates + len(self._failures)
         total = max(done, self._total)
-        self._progress(Event("ingest", self._source.name, state, done, total, detail))
+        name = self._source.name
+        self._progress(Event("ingest", name, state, done, total, detail, unit="files"))
 
 
 def _failures(reasons: Mapping[str, str]) -> tuple[FileFailure, ...]:

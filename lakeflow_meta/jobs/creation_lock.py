@@ -13,6 +13,7 @@ import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+from lakeflow_meta.arrow_values import rows_of
 from lakeflow_meta.errors import ConflictError, LakeflowMetaError, NotFoundError
 from lakeflow_meta.jobs.records import CREATION_LEASE, Lease, read_lease
 from lakeflow_meta.names import TableName
@@ -75,7 +76,7 @@ class CreationLock:
             self._give_back(lease)
 
     def _read(self) -> Lease:
-        rows = self._store.read(self._table, where={"key": CREATION_LEASE}).to_pylist()
+        rows = rows_of(self._store.read(self._table, where={"key": CREATION_LEASE}))
         return read_lease(rows, self._clock())
 
     def _acquire(self) -> Lease:

@@ -78,6 +78,7 @@ def _is_field(field: _Field, text: str) -> bool:
 
 
 def _is_element(field: _Field, text: str) -> bool:
+    """Quartz reads no range from a number to a name."""
     if field.special and re.fullmatch(field.special, text):
         return True
     span, slash, step = text.partition("/")
@@ -85,7 +86,8 @@ def _is_element(field: _Field, text: str) -> bool:
         return False
     first, dash, last = span.partition("-")
     if dash:
-        return _is_value(field, first) and _is_value(field, last)
+        named = (first in field.words, last in field.words)
+        return any(named) == all(named) and _is_value(field, first) and _is_value(field, last)
     return span == "*" or (bool(slash) and not span) or _is_value(field, span)
 
 
@@ -101,7 +103,7 @@ def _is_value(field: _Field, text: str) -> bool:
     return text.isascii() and text.isdecimal() and field.low <= int(text) <= field.high
 
 
-_OFFSET = re.compile(r"GMT[+-]([01]?\d|2[0-3])(:?[0-5]\d)?")
+OFFSET = re.compile(r"GMT[+-]([01]?\d|2[0-3])(:?[0-5]\d)?")
 _OLD_NAMES = frozenset(
     {"ACT", "AET", "AGT", "ART", "AST", "BET", "BST", "CAT", "CNT", "CST", "CTT", "EAT", "ECT"}
     | {"EST", "HST", "IET", "IST", "JST", "MIT", "MST", "NET", "NST", "PLT", "PNT", "PRT", "PST"}
@@ -116,7 +118,7 @@ def time_zone_problem(zone: str) -> str | None:
     Known are the names of the IANA database, three-letter ids of old, and ``GMT+02:00``. What Java
     does not know, it takes for GMT, so a typo here would start jobs at other hours.
     """
-    if zone in _OLD_NAMES or _OFFSET.fullmatch(zone) or _is_iana(zone):
+    if zone in _OLD_NAMES or OFFSET.fullmatch(zone) or _is_iana(zone):
         return None
     if not _zones():  # no database of time zones on this machine: the platform will say
         return None

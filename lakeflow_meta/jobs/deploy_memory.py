@@ -11,6 +11,7 @@ import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from lakeflow_meta.arrow_values import rows_of
 from lakeflow_meta.control.tables import STATE, ControlTables
 from lakeflow_meta.errors import ConflictError, NotFoundError
 from lakeflow_meta.fingerprint import canonical_json
@@ -50,7 +51,7 @@ class DeployMemory:
         """What is remembered now."""
         keys = [STATE_KEY, *map(job_key, DeploymentKind)]
         try:
-            rows = self._store.read(self._table, where={"key": keys}).to_pylist()
+            rows = rows_of(self._store.read(self._table, where={"key": keys}))
         except NotFoundError:
             return Remembered()
         values = {row["key"]: row["value"] for row in rows}
@@ -72,7 +73,7 @@ class DeployMemory:
         self._write(job_key(kind), record.to_json())
 
     def _write(self, key: str, value: str) -> None:
-        rows = self._store.read(self._table, where={"key": key}).to_pylist()
+        rows = rows_of(self._store.read(self._table, where={"key": key}))
         if rows and rows[0]["value"] == value:
             return
         fence = (rows[0]["fence"] or 0) + 1 if rows else 1

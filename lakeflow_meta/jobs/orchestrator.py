@@ -177,6 +177,7 @@ class JobOrchestrator:
     def start(self, module_name: str, parameters: Mapping[str, str] | None = None) -> int:
         """Start the module's job; the run's id. Raises ConfigError when it has no job."""
         recorded = read_recorded_jobs(self._store, self._tables)
+        _chosen(recorded, [module_name])
         record = recorded.records.get(module_name)
         if record is None:
             hint = recorded.problems.get(module_name, "apply it first")

@@ -35,6 +35,7 @@ from lakeflow_meta.ports.functions import (
     utc_now,
 )
 from lakeflow_meta.ports.jobs import (
+    BY_HAND,
     NOT_TAKEN,
     OUTCOME_UNKNOWN,
     JobRun,
@@ -46,12 +47,19 @@ from lakeflow_meta.ports.jobs import (
     RunStopper,
     SavedQuery,
     TaskRun,
+    Trigger,
+    TriggerKind,
     Uploads,
 )
 from lakeflow_meta.ports.scripts import (
     ScriptSession,
     ScriptTarget,
     WriteId,
+)
+from lakeflow_meta.ports.serve import (
+    FiredRuns,
+    FireStore,
+    Sightings,
 )
 from lakeflow_meta.ports.warehouse import (
     Answer,
@@ -64,6 +72,7 @@ from lakeflow_meta.ports.warehouse import (
 )
 
 __all__ = [
+    "BY_HAND",
     "NOT_TAKEN",
     "OUTCOME_UNKNOWN",
     "Actor",
@@ -75,6 +84,8 @@ __all__ = [
     "CopyOptions",
     "ExtractFolders",
     "FileLister",
+    "FireStore",
+    "FiredRuns",
     "InteractiveWarehouse",
     "JobRun",
     "JobsApi",
@@ -96,11 +107,14 @@ __all__ = [
     "SavedQuery",
     "ScriptSession",
     "ScriptTarget",
+    "Sightings",
     "Sleep",
     "SqlSession",
     "Staging",
     "TableReader",
     "TaskRun",
+    "Trigger",
+    "TriggerKind",
     "Uploads",
     "Warehouse",
     "WatchedFolder",

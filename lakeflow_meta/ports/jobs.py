@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
@@ -60,6 +60,38 @@ _BAD = frozenset(
 )
 
 
+class TriggerKind(StrEnum):
+    """What made a run start: ``TriggerType`` of the Jobs API.
+
+    https://docs.databricks.com/api/workspace/jobs/getrun
+    """
+
+    MANUAL = "manual"
+    PERIODIC = "periodic"
+    FILE_ARRIVAL = "file_arrival"
+    TABLE = "table"
+    CONTINUOUS = "continuous"
+    RUN_JOB = "run_job_task"
+    OTHER = "other"
+
+
+@dataclass(frozen=True, slots=True)
+class Trigger:
+    """Why a run started. ``at`` is the time that it was due, where that is not its start.
+
+    ``details`` are what references may name: ``location`` of files that arrived,
+    ``updated_tables`` (https://docs.databricks.com/jobs/dynamic-value-references).
+    """
+
+    kind: TriggerKind = TriggerKind.MANUAL
+    at: datetime | None = None
+    details: Mapping[str, str] = field(default_factory=dict)
+
+
+BY_HAND = Trigger()
+"""Somebody asked for the run."""
+
+
 @dataclass(frozen=True, slots=True)
 class LiveJob:
     """A job as the platform has it. ``settings`` is in the shape of the API's JobSettings."""
@@ -70,7 +102,13 @@ class LiveJob:
 
 @dataclass(frozen=True, slots=True)
 class TaskRun:
-    """One task of a run. ``attempt`` counts from 0; ``error`` is one short line."""
+    """One attempt of one task of a run, or of one iteration of a for_each task.
+
+    ``attempt`` counts from 0, over retries and repairs; ``error`` is one short line. ``iteration``
+    counts from 0 and is None for the task itself, ``input`` is its element as JSON. ``outcome`` is
+    what a condition task decided, ``child_run_id`` the run that a run_job task started.
+    ``iterations`` of a for_each task holds the last attempt of each, where they are known.
+    """
 
     task_key: str
     state: RunState
@@ -79,6 +117,16 @@ class TaskRun:
     attempt: int = 0
     error: str = ""
     log_path: Path | None = None
+    iteration: int | None = None
+    input: str = ""
+    outcome: str = ""
+    child_run_id: int | None = None
+    iterations: tuple[TaskRun, ...] = ()
+
+    @property
+    def label(self) -> str:
+        """The task as people name it: ``load``, and ``load[3]`` for an iteration of it."""
+        return self.task_key if self.iteration is None else f"{self.task_key}[{self.iteration}]"
 
     @property
     def seconds(self) -> float:
@@ -90,7 +138,12 @@ class TaskRun:
 
 @dataclass(frozen=True, slots=True)
 class JobRun:
-    """One run of a job. ``error`` is why it could not go on, where no task tells it."""
+    """One run of a job. ``error`` is why it could not go on, where no task tells it.
+
+    ``queued_at`` is set where the run had to wait for others of its job, until ``started_at``;
+    ``repaired_at`` is when its last repair began; ``parent_run_id`` is the run of the run_job task
+    that started it.
+    """
 
     run_id: int
     job_id: int
@@ -100,6 +153,12 @@ class JobRun:
     ended_at: datetime | None
     tasks: tuple[TaskRun, ...] = ()
     error: str = ""
+    trigger: Trigger = BY_HAND
+    parameters: Mapping[str, str] = field(default_factory=dict)
+    queued_at: datetime | None = None
+    repair_count: int = 0
+    repaired_at: datetime | None = None
+    parent_run_id: int | None = None
 
 
 class JobsApi(Protocol):
@@ -140,6 +199,19 @@ class JobsApi(Protocol):
 
     def get_run(self, run_id: int) -> JobRun:
         """A run as it stands. Raises NotFoundError."""
+
+    def cancel_run(self, run_id: int) -> None:
+        """Ask a run to stop, without waiting; one that has ended stays as it is.
+
+        Raises NotFoundError.
+        """
+
+    def repair_run(self, run_id: int) -> None:
+        """Run again, under the same id, what failed or did not run, and what depends on that.
+
+        Raises NotFoundError, ConflictError while the run is under way or has nothing to repair.
+        https://docs.databricks.com/jobs/repair-job-failures
+        """
 
     def list_runs(self, job_id: int | None = None, limit: int = 25) -> list[JobRun]:
         """The newest runs first, without their tasks."""

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cache
 
+from lakeflow_meta.arrow_values import rows_of
 from lakeflow_meta.control.tables import EVENTS, EXECUTIONS, ControlTables
 from lakeflow_meta.errors import NotFoundError
 from lakeflow_meta.fingerprint import canonical_json
@@ -97,7 +98,7 @@ class ExecutionLog:
 
     def rows_of(self, target: str) -> list[Row]:
         """All rows that concern a target, oldest first."""
-        rows = self._read(lambda table: self._store.read(table).to_pylist())
+        rows = self._read(lambda table: rows_of(self._store.read(table)))
         chosen = [row for row in rows if row["target"] in (None, target)]
         return sorted(chosen, key=lambda row: row["update_date"])
 
@@ -165,7 +166,7 @@ class ExecutionLog:
         columns = ["script_id", "execution_status", "update_date", "checksum", "target"]
         where = None if script_id is None else {"script_id": script_id}
         rows = self._read(
-            lambda table: self._store.read(table, columns=columns, where=where).to_pylist()
+            lambda table: rows_of(self._store.read(table, columns=columns, where=where))
         )
         rows.sort(key=lambda row: row["update_date"])
         for row in rows:

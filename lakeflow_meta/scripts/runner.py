@@ -20,6 +20,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import TextIO
 
+from lakeflow_meta.arrow_values import rows_of
 from lakeflow_meta.control.rows import RowError
 from lakeflow_meta.control.tables import DDL_SCRIPTS, ControlTables
 from lakeflow_meta.errors import BackendError, ConfigError, ConflictError, NotFoundError
@@ -154,7 +155,7 @@ class ScriptRunner:
     def _script_rows(self) -> list[Row]:
         """None where the table was never made, so nothing is recorded in it."""
         try:
-            rows: list[Row] = self._store.read(self._tables.of(DDL_SCRIPTS)).to_pylist()
+            rows: list[Row] = rows_of(self._store.read(self._tables.of(DDL_SCRIPTS)))
         except NotFoundError:
             return []
         return rows

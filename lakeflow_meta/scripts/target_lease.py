@@ -23,6 +23,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 
+from lakeflow_meta.arrow_values import rows_of
 from lakeflow_meta.control.tables import STATE, ControlTables
 from lakeflow_meta.errors import BackendError, ConflictError
 from lakeflow_meta.fingerprint import canonical_json
@@ -167,7 +168,7 @@ class TargetLease:
 
     def _read(self) -> _Row:
         table = self._shared.tables.of(STATE)
-        rows = self._shared.store.read(table, where={"key": self._key}).to_pylist()
+        rows = rows_of(self._shared.store.read(table, where={"key": self._key}))
         if not rows:
             return _Row()
         value = json.loads(rows[0]["value"])

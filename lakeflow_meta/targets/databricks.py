@@ -24,6 +24,7 @@ from lakeflow_meta.ports import (
     Sleep,
     SqlSession,
     TableReader,
+    TaskRun,
 )
 from lakeflow_meta.schema.capabilities import UNITY_CATALOG
 from lakeflow_meta.targets.target import ApplyTerms, SyncTerms
@@ -184,9 +185,18 @@ class DatabricksTarget:
 
         return DatabricksQueries(self._calls(*_QUERIES_PER_SECOND))
 
-    def task_log(self, run_id: int, task_key: str) -> str:  # noqa: ARG002 (see below)
+    def task_log(
+        self,
+        run_id: int,  # noqa: ARG002 (see below)
+        task_key: str,  # noqa: ARG002
+        attempt: int | None = None,  # noqa: ARG002
+    ) -> str:
         """Not in this version."""
         return _not_built("reading logs of tasks")
+
+    def attempts(self, run_id: int) -> list[TaskRun]:
+        """The last attempt of every task of a run."""
+        return list(self.jobs.get_run(run_id).tasks)
 
     @cached_property
     def user(self) -> str:

@@ -20,6 +20,7 @@ from lakeflow_meta.ports import (
     PermissionsApi,
     Sleep,
     SqlSession,
+    TaskRun,
 )
 from lakeflow_meta.progress import Progress
 from lakeflow_meta.targets.target import ApplyTerms, SyncTerms
@@ -74,7 +75,7 @@ class LocalTarget:
         upkeep = Maintenance(
             retention=timedelta(days=self._settings.history_days), pinned=self._pinned
         )
-        return DeltaRsStore(self._warehouse, maintenance=upkeep)
+        return DeltaRsStore(self.warehouse, maintenance=upkeep)
 
     def _pinned(self, table: TableName) -> list[int]:
         """Versions that the change detector still compares with."""
@@ -92,11 +93,26 @@ class LocalTarget:
             self._project_root,
             task_session=lambda: self.spark.task_session(),
             own_task=self._own_task,
+            environment=self._of_programs,
             clock=self._clock,
             progress=self._progress,
             max_parallel=self._settings.max_parallel_tasks,
             user=self.user,
         )
+
+    def _of_programs(self) -> dict[str, str]:
+        """What a Python task's own process needs to find this workspace; no Spark is started."""
+        from lakeflow_meta.backends.local.jobs.program_start import WORKSPACE
+        from lakeflow_meta.backends.local.jobs.program_workspace import ProgramWorkspace
+
+        spec = ProgramWorkspace(
+            home=str(self._home.absolute()),
+            project_root=str(self._project_root.absolute()),
+            cache=str(self._settings.cache.expanduser()) if self._settings.cache else None,
+            catalogs=self._catalogs,
+            conf=self._settings.spark_conf,
+        )
+        return {WORKSPACE: spec.as_json()}
 
     @property
     def jobs(self) -> LocalWorkspace:
@@ -118,9 +134,13 @@ class LocalTarget:
         """One job at a time: SQLite has one writer."""
         return ApplyTerms()
 
-    def task_log(self, run_id: int, task_key: str) -> str:
-        """What a task printed. Raises NotFoundError."""
-        return self.workspace.task_log(run_id, task_key)
+    def task_log(self, run_id: int, task_key: str, attempt: int | None = None) -> str:
+        """What an attempt of a task printed. Raises NotFoundError."""
+        return self.workspace.task_log(run_id, task_key, attempt)
+
+    def attempts(self, run_id: int) -> list[TaskRun]:
+        """Every attempt of every task of a run."""
+        return self.workspace.attempts(run_id)
 
     @property
     def user(self) -> str:
@@ -141,9 +161,13 @@ class LocalTarget:
             self._home,
             cache=self.cache,
             conf=self._settings.spark_conf,
-            catalogs=tuple(dict.fromkeys([self._tables.sources.catalog, *self._settings.catalogs])),
+            catalogs=self._catalogs,
             progress=self._progress,
         )
+
+    @property
+    def _catalogs(self) -> tuple[str, ...]:
+        return tuple(dict.fromkeys([self._tables.sources.catalog, *self._settings.catalogs]))
 
     @property
     def cache(self) -> Path:
@@ -178,7 +202,7 @@ class LocalTarget:
         """What tables look like now, from their logs: no Spark."""
         from lakeflow_meta.backends.delta_log import DeltaLogReader
 
-        return DeltaLogReader(self._warehouse)
+        return DeltaLogReader(self.warehouse)
 
     @property
     def sync_terms(self) -> SyncTerms:
@@ -211,7 +235,7 @@ class LocalTarget:
         from lakeflow_meta.backends.local.spark.warehouse import Warehouse, table_or_none
 
         known = table_or_none(table.catalog, table.schema, table.name)
-        return None if known is None else Warehouse(self._warehouse).location(known)
+        return None if known is None else Warehouse(self.warehouse).location(known)
 
     def spark_session(self) -> SparkSession:
         """A session of its own on the embedded Spark; starts it."""
@@ -253,5 +277,6 @@ class LocalTarget:
         return PathMap.of_home(self._home, self._project_root)
 
     @property
-    def _warehouse(self) -> Path:
+    def warehouse(self) -> Path:
+        """The directory of the tables."""
         return self._home / "warehouse"

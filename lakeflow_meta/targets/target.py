@@ -21,6 +21,7 @@ from lakeflow_meta.ports import (
     Sleep,
     SqlSession,
     TableReader,
+    TaskRun,
 )
 from lakeflow_meta.schema.capabilities import OPEN_SOURCE_DELTA, Capabilities
 
@@ -72,8 +73,14 @@ class Target(Protocol):
     def apply_terms(self) -> ApplyTerms:
         """How jobs are changed here."""
 
-    def task_log(self, run_id: int, task_key: str) -> str:
-        """What a task printed. Raises NotFoundError."""
+    def task_log(self, run_id: int, task_key: str, attempt: int | None = None) -> str:
+        """What an attempt of a task printed, the last one if none is named.
+
+        ``load[3]`` is an iteration of the for_each task ``load``. Raises NotFoundError.
+        """
+
+    def attempts(self, run_id: int) -> list[TaskRun]:
+        """Every attempt of every task of a run that is known, in the order of the tasks."""
 
     @property
     def user(self) -> str:

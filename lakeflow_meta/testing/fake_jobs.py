@@ -9,7 +9,7 @@ from __future__ import annotations
 import copy
 import itertools
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, TypeVar
 
@@ -20,6 +20,7 @@ from lakeflow_meta.backends.local.jobs.api_permissions import (
     updated,
 )
 from lakeflow_meta.backends.local.jobs.api_settings import INVALID, changed_settings, new_settings
+from lakeflow_meta.backends.local.jobs.repairing import to_repair
 from lakeflow_meta.backends.local.jobs.task_graph import (
     Ended,
     TaskNode,
@@ -27,7 +28,7 @@ from lakeflow_meta.backends.local.jobs.task_graph import (
     run_outcome,
     verdict,
 )
-from lakeflow_meta.errors import BackendError, NotFoundError
+from lakeflow_meta.errors import BackendError, ConflictError, NotFoundError
 from lakeflow_meta.ports import Clock, JobRun, LiveJob, RunState, TaskRun, utc_now
 from lakeflow_meta.testing.faults import Faulty
 
@@ -57,6 +58,8 @@ class FakeJobs(Faulty):
             "update_job",
             "delete_job",
             "run_job",
+            "cancel_run",
+            "repair_run",
             "update_permissions",
             "replace_permissions",
         }
@@ -70,6 +73,7 @@ class FakeJobs(Faulty):
         self._jobs: dict[int, dict[str, Any]] = {}
         self._permissions: dict[int, Entries] = {}
         self._runs: dict[int, JobRun] = {}
+        self._nodes: dict[int, Sequence[TaskNode]] = {}
         self._job_ids = itertools.count(_FIRST_JOB_ID)
         self._run_ids = itertools.count(_FIRST_RUN_ID)
         self._lock = threading.RLock()
@@ -134,6 +138,14 @@ class FakeJobs(Faulty):
     def get_run(self, run_id: int) -> JobRun:
         """See `JobsApi.get_run`."""
         return self._call("get_run", {"run_id": run_id}, lambda: self._found_run(run_id))
+
+    def cancel_run(self, run_id: int) -> None:
+        """See `JobsApi.cancel_run`. Runs end at once, so there is nothing left to stop."""
+        self._call("cancel_run", {"run_id": run_id}, lambda: self._found_run(run_id))
+
+    def repair_run(self, run_id: int) -> None:
+        """See `JobsApi.repair_run`."""
+        self._call("repair_run", {"run_id": run_id}, lambda: self._repair(run_id))
 
     def list_runs(self, job_id: int | None = None, limit: int = 25) -> list[JobRun]:
         """See `JobsApi.list_runs`."""
@@ -219,17 +231,48 @@ class FakeJobs(Faulty):
             raise BackendError(f"job {job_id} has no parameter {unknown[0]!r}", code=INVALID)
         run_id = next(self._run_ids)
         nodes = nodes_of(settings.get("tasks", []))
-        ended = self._play(nodes)
+        ended = self._play(nodes, {})
+        self._nodes[run_id] = nodes
         now = self._clock()
         name = settings.get("name", "Untitled")
         tasks = tuple(self._task_run(node.task_key, ended[node.task_key].state) for node in nodes)
+        defaults = {p["name"]: str(p.get("default", "")) for p in settings.get("parameters", [])}
         self._runs[run_id] = JobRun(
-            run_id, job_id, name, run_outcome(nodes, ended), now, now, tasks
+            run_id,
+            job_id,
+            name,
+            run_outcome(nodes, ended),
+            now,
+            now,
+            tasks,
+            parameters={**defaults, **parameters},
         )
         return run_id
 
-    def _play(self, nodes: Sequence[TaskNode]) -> dict[str, Ended]:
-        ended: dict[str, Ended] = {}
+    def _repair(self, run_id: int) -> None:
+        run, nodes = self._found_run(run_id), self._nodes[run_id]
+        again = to_repair(nodes, run.tasks)
+        if not again:
+            raise ConflictError(f"run {run_id} is {run.state}; there is nothing to repair")
+        kept = {t.task_key: Ended(t.state) for t in run.tasks if t.task_key not in again}
+        ended = self._play(nodes, kept)
+        self._runs[run_id] = replace(
+            run,
+            state=run_outcome(nodes, ended),
+            ended_at=self._clock(),
+            tasks=tuple(self._repaired(task, ended, again) for task in run.tasks),
+            repair_count=run.repair_count + 1,
+            repaired_at=self._clock(),
+        )
+
+    def _repaired(self, task: TaskRun, ended: Mapping[str, Ended], again: Set[str]) -> TaskRun:
+        if task.task_key not in again:
+            return task
+        attempt = task.attempt + (task.started_at is not None)
+        return replace(self._task_run(task.task_key, ended[task.task_key].state), attempt=attempt)
+
+    def _play(self, nodes: Sequence[TaskNode], kept: Mapping[str, Ended]) -> dict[str, Ended]:
+        ended = dict(kept)
         while len(ended) < len(nodes):
             for node in nodes:
                 state = None if node.task_key in ended else verdict(node, ended)

@@ -27,9 +27,10 @@ from databricks.sdk.service.jobs import JobAccessControlRequest, JobSettings
 from databricks.sdk.service.sql import CreateQueryRequestQuery, UpdateQueryRequestQuery
 
 from lakeflow_meta.backends.local.jobs.api_settings import changed_settings, new_settings
+from lakeflow_meta.backends.local.jobs.repairing import to_repair
 from lakeflow_meta.backends.local.jobs.task_graph import Ended, nodes_of, run_outcome, verdict
 from lakeflow_meta.errors import BackendError
-from lakeflow_meta.ports import RunState
+from lakeflow_meta.ports import RunState, TaskRun
 
 ME = "me@example.com"
 PAGED = ("tasks", "job_clusters", "parameters", "environments")
@@ -37,6 +38,7 @@ UPDATES, CREATES, DELETES = "/api/2.2/jobs/update", "/api/2.2/jobs/create", "/ap
 WHO = "/api/2.0/preview/scim/v2/Me"
 LISTS, GETS, RUNS = "/api/2.2/jobs/list", "/api/2.2/jobs/get", "/api/2.2/jobs/run-now"
 CANCELS = "/api/2.2/jobs/runs/cancel-all"
+REPAIRS = "/api/2.2/jobs/runs/repair"
 QUERIES = "/api/2.0/sql/queries"
 
 _JSON = dict[str, Any]
@@ -110,6 +112,16 @@ class StoredRun:
     states: list[str]
     token: str | None
     parameters: _JSON
+    nodes: Sequence[Any] = ()
+    repairs: int = 0
+
+    @property
+    def history(self) -> list[_JSON]:
+        """As ``include_history`` shows it."""
+        repairs = [
+            {"type": "REPAIR", "id": n + 1, "start_time": _STARTED + n} for n in range(self.repairs)
+        ]
+        return [{"type": "ORIGINAL"}, *repairs]
 
     def look(self) -> str:
         """The life cycle state now; each look is one step further."""
@@ -248,6 +260,8 @@ class Workspace:
             ("POST", DELETES): self._delete_job,
             ("POST", RUNS): self._run_now,
             ("POST", CANCELS): self._cancel_all,
+            ("POST", "/api/2.2/jobs/runs/cancel"): self._cancel_run,
+            ("POST", REPAIRS): self._repair_run,
             ("GET", "/api/2.2/jobs/runs/get"): self._get_run,
             ("GET", "/api/2.2/jobs/runs/list"): self._list_runs,
             ("POST", QUERIES): self._create_query,
@@ -423,7 +437,7 @@ class Workspace:
             raise _invalid(f"job {job_id} has no parameter {unknown[0]!r}")
         run_id = _FIRST_RUN + next(self._numbers)
         nodes = nodes_of(settings.get("tasks", []))
-        ended = self._play(nodes)
+        ended = self._play(nodes, {})
         self.runs[run_id] = StoredRun(
             run_id=run_id,
             job_id=job_id,
@@ -433,8 +447,45 @@ class Workspace:
             states=list(self.run_states),
             token=token,
             parameters=dict(given),
+            nodes=nodes,
         )
         return {"run_id": run_id, "number_in_job": run_id}
+
+    def _cancel_run(self, request: Request) -> _JSON:
+        _only(request.body, "run_id")
+        run_id = _number(request.body, "run_id")
+        run = self._run(run_id)
+        if run.states:
+            run.states.clear()
+            run.outcome = RunState.CANCELLED
+        return {}
+
+    def _repair_run(self, request: Request) -> _JSON:
+        _only(
+            request.body,
+            "run_id",
+            "rerun_all_failed_tasks",
+            "rerun_dependent_tasks",
+            "latest_repair_id",
+        )
+        run = self._run(_number(request.body, "run_id"))
+        if run.states:
+            raise _invalid("The run is in progress.")
+        if request.body.get("latest_repair_id", 0) != run.repairs:
+            raise _invalid("latest_repair_id is not that of the latest repair")
+        tasks = [TaskRun(key, ended.state) for key, ended in run.ended.items()]
+        again = to_repair(run.nodes, tasks)
+        kept = {key: ended for key, ended in run.ended.items() if key not in again}
+        played = self._play(run.nodes, kept)
+        run.ended = {key: played[key] for key in run.ended}
+        run.outcome = run_outcome(run.nodes, played)
+        run.repairs += 1
+        return {"repair_id": run.repairs}
+
+    def _run(self, run_id: int) -> StoredRun:
+        if run_id not in self.runs:
+            raise self._missing(f"Run {run_id} does not exist.")
+        return self.runs[run_id]
 
     def _cancel_all(self, request: Request) -> _JSON:
         _only(request.body, "job_id", "all_queued_runs")
@@ -443,8 +494,8 @@ class Workspace:
         self.cancelled.append(job_id)
         return {}
 
-    def _play(self, nodes: Sequence[Any]) -> dict[str, Ended]:
-        ended: dict[str, Ended] = {}
+    def _play(self, nodes: Sequence[Any], kept: Mapping[str, Ended]) -> dict[str, Ended]:
+        ended = dict(kept)
         while len(ended) < len(nodes):
             for node in nodes:
                 state = None if node.task_key in ended else verdict(node, ended)
@@ -457,13 +508,12 @@ class Workspace:
     def _get_run(self, request: Request) -> _JSON:
         _only(request.query, "run_id", "page_token", "include_history", "include_resolved_values")
         run_id = _number(request.query, "run_id")
-        if run_id not in self.runs:
-            raise self._missing(f"Run {run_id} does not exist.")
-        run, start = self.runs[run_id], _offset(request, "run")
+        run, start = self._run(run_id), _offset(request, "run")
         state = run.look() if not start else "TERMINATED"
         entries = list(run.ended.items())[start : start + 100]
         tasks = [_shown_task(key, ended, state) for key, ended in entries]
-        answer = {**_shown_run(run, state), "tasks": tasks}
+        history = {"repair_history": run.history} if request.query.get("include_history") else {}
+        answer = {**_shown_run(run, state), "tasks": tasks, **history}
         more = len(run.ended) > start + 100
         return {**answer, "next_page_token": _token("run", start + 100)} if more else answer
 

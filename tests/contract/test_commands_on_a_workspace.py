@@ -19,6 +19,7 @@ from lakeflow_meta.cli.output import Output, Session
 from lakeflow_meta.control.tables import EVENTS, STATE, ControlTables
 from lakeflow_meta.jobs.deploy_memory import DeployMemory
 from lakeflow_meta.jobs.deployed_package import DeployedPackage
+from lakeflow_meta.ports import RunState
 from lakeflow_meta.testing import FakeStore, FixedClock
 
 TABLES = ControlTables.named("main.lakeflow.etl_control")
@@ -141,3 +142,23 @@ def test_a_bundle_has_what_carries_own_tasks(
     ]
     (tmp_path / "bundle.yml").write_text(text)
     assert json.loads(office.run("validate", "bundle.yml", "--json"))["problems"] == []
+
+
+def test_a_failed_run_is_looked_at_and_repaired_and_another_one_cancelled(
+    office: Office, record: Callable[[str], None]
+) -> None:
+    record(YAML)
+    office.run("apply")
+    office.workspace.task_states = {"orders": RunState.FAILED}
+    office.run("run", "sales", code=1)
+    (run_id,) = office.workspace.runs
+    found = json.loads(office.run("runs", str(run_id), "--json"))
+    assert (found["state"], [t["task_key"] for t in found["attempts"]]) == ("failed", ["orders"])
+    office.workspace.task_states = {}
+    repaired = json.loads(office.run("run", "--repair", str(run_id), "--json"))
+    assert (repaired["state"], repaired["repair_count"]) == ("success", 1)
+    office.workspace.runs[run_id].states = ["RUNNING"] * 2
+    cancelled = json.loads(office.run("run", "--cancel", str(run_id), "--json"))
+    assert (cancelled["run_id"], cancelled["state"]) == (run_id, "cancelled")
+    office.run("run", "--cancel", str(run_id))
+    assert len(office.workspace.calls_of("/api/2.2/jobs/runs/cancel")) == 1

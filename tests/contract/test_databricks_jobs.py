@@ -23,6 +23,7 @@ from contract.jobs_stand_in import (
     LISTS,
     ME,
     QUERIES,
+    REPAIRS,
     RUNS,
     UPDATES,
     Kind,
@@ -36,7 +37,14 @@ from jobs_world import CONTEXT, TABLES, World
 from lakeflow_meta.backends.databricks_jobs import DatabricksJobs
 from lakeflow_meta.backends.databricks_permissions import DatabricksPermissions
 from lakeflow_meta.backends.databricks_queries import DatabricksQueries
-from lakeflow_meta.backends.databricks_runs import ENDS, LIFE_CYCLE, RESULTS, run_state
+from lakeflow_meta.backends.databricks_runs import (
+    ENDS,
+    LIFE_CYCLE,
+    RESULTS,
+    TRIGGERS,
+    job_run,
+    run_state,
+)
 from lakeflow_meta.backends.databricks_settings import unknown_fields, wrong_values
 from lakeflow_meta.backends.request_gate import RequestGate
 from lakeflow_meta.backends.workspace_calls import WorkspaceCalls
@@ -44,7 +52,7 @@ from lakeflow_meta.control.tables import JOBS, SOURCES
 from lakeflow_meta.errors import BackendError, ConflictError, NotFoundError
 from lakeflow_meta.findings import path_text
 from lakeflow_meta.jobs.orchestrator import JobOrchestrator
-from lakeflow_meta.ports import NOT_TAKEN, OUTCOME_UNKNOWN, RunState
+from lakeflow_meta.ports import NOT_TAKEN, OUTCOME_UNKNOWN, RunState, TriggerKind
 from lakeflow_meta.progress import Event, StepState
 from lakeflow_meta.settings import Settings
 from lakeflow_meta.targets.databricks import DatabricksTarget
@@ -755,6 +763,64 @@ def test_a_run_that_does_not_end_is_followed_for_so_long_only(office: Office) ->
     with pytest.raises(BackendError, match="we waited 100 seconds") as raised:
         jobs.follow_run(run_id)
     assert raised.value.transient
+
+
+def failed_run(office: Office) -> int:
+    tasks = [task("a"), task("b", depends_on=[{"task_key": "a"}]), task("c")]
+    job_id = office.jobs.create_job({"name": "j", "tasks": tasks})
+    office.workspace.task_states = {"a": RunState.FAILED}
+    return office.jobs.run_job(job_id, {})
+
+
+def test_a_repair_runs_what_failed_and_names_the_repair_before(office: Office) -> None:
+    run_id = failed_run(office)
+    office.jobs.repair_run(run_id)
+    assert office.jobs.follow_run(run_id).state is RunState.FAILED
+    office.workspace.task_states = {}
+    office.jobs.repair_run(run_id)
+    run = office.jobs.follow_run(run_id)
+    assert (run.state, run.repair_count) == (RunState.SUCCESS, 2)
+    assert run.repaired_at is not None
+    asked = {
+        "run_id": run_id,
+        "rerun_all_failed_tasks": True,
+        "rerun_dependent_tasks": True,
+    }
+    sent = [dict(request.body) for request in office.workspace.calls_of(REPAIRS)]
+    assert sent == [asked, {**asked, "latest_repair_id": 1}]
+
+
+def test_a_run_that_goes_on_is_not_repaired_but_cancelled(office: Office) -> None:
+    run_id = failed_run(office)
+    office.workspace.runs[run_id].states = ["RUNNING"] * 3
+    with pytest.raises(ConflictError, match="under way"):
+        office.jobs.repair_run(run_id)
+    assert office.workspace.calls_of(REPAIRS) == []
+    office.workspace.fail("reset", "/api/2.2/jobs/runs/cancel", after=True)
+    office.jobs.cancel_run(run_id)
+    assert office.jobs.get_run(run_id).state is RunState.CANCELLED
+
+
+def test_a_repair_is_sent_once_and_an_unknown_outcome_says_so(office: Office) -> None:
+    run_id = failed_run(office)
+    office.workspace.fail("reset", REPAIRS, after=True)
+    with pytest.raises(BackendError) as unknown:
+        office.jobs.repair_run(run_id)
+    assert unknown.value.code == OUTCOME_UNKNOWN
+    assert office.jobs.get_run(run_id).repair_count == 1
+
+
+def test_what_a_run_tells_of_itself_is_read() -> None:
+    answer = {
+        "run_id": 1,
+        "trigger": "FILE_ARRIVAL",
+        "job_parameters": [{"name": "a", "default": "1"}, {"name": "b", "value": "2"}],
+        "tasks": [{"task_key": "if", "condition_task": {"outcome": "true"}}],
+    }
+    run = job_run(answer)
+    assert (run.trigger.kind, run.parameters) == (TriggerKind.FILE_ARRIVAL, {"a": "1", "b": "2"})
+    assert run.tasks[0].outcome == "true"
+    assert set(TRIGGERS) == {kind.value for kind in sdk.TriggerType}
 
 
 def test_every_state_of_the_sdk_has_a_word_of_ours() -> None:

@@ -10,7 +10,7 @@ import pytest
 from contract.jobs_stand_in import Workspace
 from contract.stand_in_server import TOKEN
 
-from lakeflow_meta.errors import BackendError, NotFoundError
+from lakeflow_meta.errors import BackendError, ConflictError, NotFoundError
 from lakeflow_meta.ports import JobsApi, PermissionsApi, RunState
 from lakeflow_meta.testing import FakeJobs
 
@@ -209,6 +209,8 @@ class JobsApiContract:
             lambda: api.run_job(gone, {}),
             lambda: api.get_run(gone),
             lambda: api.follow_run(gone),
+            lambda: api.cancel_run(gone),
+            lambda: api.repair_run(gone),
         ]
         for call in calls:
             with pytest.raises(NotFoundError):
@@ -239,6 +241,14 @@ class JobsApiContract:
             "on_failure": RunState.EXCLUDED,
         }
         assert [item.task_key for item in run.tasks][:2] == ["second", "first"]
+        assert api.get_run(run.run_id) == run
+
+    def test_a_run_that_ended_well_is_neither_cancelled_nor_repaired(self, api: JobsApi) -> None:
+        job_id = api.create_job({"name": "a", "tasks": [task("a")]})
+        run = api.follow_run(api.run_job(job_id, {}))
+        api.cancel_run(run.run_id)
+        with pytest.raises(ConflictError, match="nothing to repair"):
+            api.repair_run(run.run_id)
         assert api.get_run(run.run_id) == run
 
     def test_runs_are_listed_newest_first_without_their_tasks(self, api: JobsApi) -> None:

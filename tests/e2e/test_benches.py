@@ -36,3 +36,12 @@ def test_the_bench_of_idle_ingestion_runs_and_starts_no_spark() -> None:
     said = started("bench/ingest.py", "memory", "--small")
     assert "100 files listed" in said
     assert "JVM" not in said
+
+
+def test_the_bench_of_the_workspace_runs_without_spark() -> None:
+    said = started("bench/workspace.py", "--small")
+    assert [line.split()[1] for line in said.splitlines() if line.startswith("  run, ")] == [
+        "fan",
+        "chain",
+        "layers",
+    ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import time
@@ -43,6 +44,12 @@ def test_a_new_project_runs_and_only_new_files_are_read_again(shop: Cli) -> None
     }
     assert totals == {"2025-01-30": 2, "2025-01-31": 1}
     assert shop.json("ddl", "log")[0]["execution_status"] == "Success"
+    assert (shop.directory / "out" / "daily_total" / "daily_total.csv").read_text() == (
+        "ordered_on;orders;amount\n2025-01-30;2;24.90\n2025-01-31;1;42.50\n"
+    )
+    (first,) = shop.json("runs")
+    said = shop.ok("runs", str(first["run_id"]), "--logs", "summary")
+    assert re.search(r"3 .*2025-01-31", said), "the task value of the notebook"
 
     shop.write("landing/orders/2025-02.csv", "order_id,ordered_on,amount\n4,2025-02-01,1.00\n")
     run = shop.json("run", "orders")

@@ -59,6 +59,11 @@ VERBS = {
     "ingest.lanes",
     "ingest.ledger",
     "ingest.tally",
+    "serve.recollection",
+    "serve.run_watch",
+    "serve.scheduled",
+    "serve.server",
+    "serve.telling",
     "warehouse.sql_templates",
     "warehouse.sql_warehouse",
 }
@@ -87,9 +92,11 @@ APP = {
     "plan_operations",
     "run_once",
     "script_operations",
+    "serve_operations",
     "table_operations",
     "status",
     "targets",
+    "ui",
     "warehouse_operations",
 }
 LAYERS = ("noun", "port", "verb", "backend", "app", "cli")

@@ -220,7 +220,7 @@ def test_the_statements_of_a_plan_are_a_script(lake: Lake) -> None:
 
 def test_a_name_is_not_declared_where_nothing_is(lake: Lake) -> None:
     _, err = lake.run("tables", "plan", "s.b.orders", code=2)
-    assert err == "error: no table 's.b.orders' is declared; there are none yet\n"
+    assert err.startswith("error: no table 's.b.orders' is declared; there are none yet; load")
 
 
 def test_check_tells_by_the_exit_code_that_something_would_change(lake: Lake) -> None:

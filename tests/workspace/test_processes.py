@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -94,6 +95,20 @@ def test_the_run_of_a_killed_process_is_found_failed_and_the_job_runs_again(benc
     bench.commands["forever"] = bench.commands["ok"]
     again = bench.workspace.follow_run(bench.workspace.run_job(job_id, {}))
     assert again.state is S.SUCCESS
+
+
+def test_a_process_that_is_killed_after_its_last_task_leaves_what_the_tasks_say(
+    bench: Bench,
+) -> None:
+    bench.commands["fail"] = lambda _: sys.exit(1)
+    for name, expected in (("ok", S.SUCCESS), ("fail", S.FAILED)):
+        run = bench.run(bench.own("a", name), bench.own("b", "ok", "a"))
+        with bench.workspace._database.transaction() as connection:
+            query = "UPDATE runs SET state = 'running', ended_at = NULL, owner = ? WHERE run_id = ?"
+            dead = re.sub(r"\d+:\d+$", "999999999:1", process_name())
+            connection.execute(query, (dead, run.run_id))
+        found = bench.workspace.get_run(run.run_id)
+        assert (found.state, found.error, found.tasks) == (expected, "", run.tasks)
 
 
 def test_a_run_that_died_does_not_keep_its_job_from_running(bench: Bench) -> None:

@@ -200,7 +200,7 @@ def test_a_program_that_takes_too_long_is_ended_with_its_children(bench: Bench) 
 def test_a_program_that_ignores_a_polite_request_is_killed(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("lakeflow_meta.backends.local.jobs.task_runners.TERMINATE_SECONDS", 0.2)
+    monkeypatch.setattr("lakeflow_meta.backends.local.jobs.program_process.TERMINATE_SECONDS", 0.2)
     code = "import signal, time\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\ntime.sleep(60)\n"
     assert bench.states(bench.run(bench.program("deaf", code, timeout_seconds=1))) == {
         "deaf": S.TIMED_OUT
@@ -228,7 +228,7 @@ def test_a_timeout_is_retried_only_when_asked(bench: Bench) -> None:
 def test_a_task_that_cannot_be_stopped_does_not_hold_up_the_run(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("lakeflow_meta.backends.local.jobs.run_engine.GIVE_UP_SECONDS", 0.3)
+    monkeypatch.setattr("lakeflow_meta.backends.local.jobs.crew.GIVE_UP_SECONDS", 0.3)
     hold = threading.Event()
     bench.commands["stuck"] = lambda _: hold.wait()
     run = bench.run(
@@ -291,7 +291,7 @@ def test_what_cannot_run_here_is_refused_before_anything_starts(bench: Bench) ->
     bench.commands["note"] = lambda _: ran.append("x")
     (bench.project / "empty.sql").write_text("-- nothing\n;")
     (bench.project / "shell.py").write_text(
-        "# Databricks notebook source\nx = 1\n# COMMAND ----------\n# MAGIC %sh ls\n"
+        "# Databricks notebook source\nx = 1\n# COMMAND ----------\n# MAGIC %scala 1\n"
     )
     file = {"file": {"path": "empty.sql"}}
     tasks = [
@@ -329,7 +329,7 @@ def test_what_cannot_run_here_is_refused_before_anything_starts(bench: Bench) ->
     assert "gone.py" in told["no_file"]
     assert "q1" in told["no_query"]
     assert "no SQL statement" in told["empty"]
-    assert "%sh" in told["shell"]
+    assert "%scala" in told["shell"]
     assert "sql_task.alert" in told["alert"]
     assert "notebook_task.source" in told["git"]
     assert "no-such-package" in told["package"]

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lakeflow_meta.sql import split_statements
+from lakeflow_meta.sql import locate_statements, split_statements
 from lakeflow_meta.sql_tokens import tokens
 
 
@@ -101,3 +101,11 @@ _LITERALS = st.text(alphabet=st.characters(codec="utf-8"), max_size=20).map(
 def test_any_literals_joined_by_semicolons_come_apart_again(literals: list[str]) -> None:
     statements = [f"SELECT {literal} /* ; */" for literal in literals]
     assert split_statements(";\n".join(statements)) == statements
+
+
+@given(st.lists(_PIECES, max_size=30).map("".join))
+def test_each_statement_is_where_it_is_said_to_be(text: str) -> None:
+    found = locate_statements(text)
+    assert [each.text for each in found] == split_statements(text)
+    assert all(text[each.start :].startswith(each.text) for each in found)
+    assert sorted(found, key=lambda each: each.start) == found

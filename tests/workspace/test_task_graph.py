@@ -8,6 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from lakeflow_meta.backends.local.jobs.frontier import Frontier
+from lakeflow_meta.backends.local.jobs.run_plan import PlannedTask
 from lakeflow_meta.backends.local.jobs.task_graph import (
     Dependency,
     Ended,
@@ -16,6 +18,7 @@ from lakeflow_meta.backends.local.jobs.task_graph import (
     run_outcome,
     verdict,
 )
+from lakeflow_meta.backends.local.jobs.task_work import Requirements, RetryPolicy
 from lakeflow_meta.ports import RunState as S
 
 OK, BAD, OUT, OFF = S.SUCCESS, S.FAILED, S.EXCLUDED, S.DISABLED
@@ -162,6 +165,31 @@ def test_every_task_of_any_graph_gets_exactly_one_end(nodes: list[TaskNode], end
     fine = all(end.state in {OK, OUT, OFF} for end in ended.values())
     outcome = run_outcome(nodes, ended)
     assert (outcome is S.SUCCESS) == fine
+
+
+@given(graphs(), st.lists(st.sampled_from([OK, BAD, LATE, GONE]), min_size=8, max_size=8))
+def test_looking_at_a_task_once_gives_what_looking_at_all_again_and_again_gives(
+    nodes: list[TaskNode], ends: list[S]
+) -> None:
+    naive: dict[str, Ended] = {}
+    for _ in nodes:
+        for node in nodes:
+            state = None if node.task_key in naive else verdict(node, naive)
+            if state is not None:
+                naive[node.task_key] = Ended(ends[int(node.task_key)] if state is RUNS else state)
+    frontier = Frontier([PlannedTask(n, {}, RetryPolicy(), Requirements()) for n in nodes], {})
+    running: list[str] = []
+    while frontier.is_open or running:
+        for task, state in frontier.decide():
+            key = task.node.task_key
+            if state is RUNS:
+                running.append(key)
+            else:
+                frontier.end(key, Ended(state))
+        if running:
+            key = running.pop()
+            frontier.end(key, Ended(ends[int(key)]))
+    assert frontier.ended == naive
 
 
 def test_every_condition_is_decided_for_every_pair_of_ends() -> None:

@@ -63,7 +63,7 @@ def test_a_task_is_read_and_job_parameters_win_where_they_reach(
 @pytest.mark.parametrize(
     ("task", "told"),
     [
-        ({"for_each_task": {}}, "for_each_task does not run"),
+        ({"dbt_task": {"commands": []}}, "dbt_task does not run"),
         ({"sql_task": {"warehouse_id": "w"}}, "either file or query"),
         ({"sql_task": {"file": {"path": "a"}, "query": {"query_id": "q"}}}, "either file or query"),
         ({"sql_task": {"dashboard": {}}}, "sql_task.dashboard"),

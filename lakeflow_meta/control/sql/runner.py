@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
+from lakeflow_meta.arrow_values import rows_of, values_of
 from lakeflow_meta.control.sql.result import SqlResult
 from lakeflow_meta.control.sql.row_edits import Action, RowEdit, edited_twice
 from lakeflow_meta.control.sql.statements import Change, Insert, Select, Statement, parse_statements
@@ -86,7 +87,7 @@ class SqlRunner:
         match statement:
             case Select():
                 found = self._store.select(statement.query, self._names())
-                return SqlResult(tuple(found.schema.names), tuple(found.to_pylist()))
+                return SqlResult(tuple(found.schema.names), tuple(rows_of(found)))
             case Insert():
                 return self._insert(statement)
             case Change():
@@ -122,7 +123,7 @@ class SqlRunner:
         values: Iterable[Sequence[Any]] = statement.rows
         if statement.query is not None:
             found = self._store.select(statement.query, self._names())
-            values = zip(*(column.to_pylist() for column in found.columns), strict=True)
+            values = zip(*map(values_of, found.columns), strict=True)
         return [dict(zip(statement.columns, row, strict=True)) for row in values]
 
     def _filled(self, row: Row, layout: TableLayout) -> Row:
@@ -182,7 +183,7 @@ class SqlRunner:
                 raise SpecError([Problem(str(table), 0, 0, path, message)])
         first = sorted({key[0] for key in new})
         found = self._store.read(table, columns=layout.keys, where={layout.keys[0]: first})
-        taken = {_key(row, layout) for row in found.to_pylist()} - set(leaving)
+        taken = {_key(row, layout) for row in rows_of(found)} - set(leaving)
         counted = Counter(new)
         again = sorted({key for key in new if key in taken or counted[key] > 1}, key=str)
         if again:

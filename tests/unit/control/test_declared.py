@@ -7,7 +7,9 @@ import pytest
 
 from lakeflow_meta.control.arrow import arrow_schema
 from lakeflow_meta.control.declared import Declared, read_declared
+from lakeflow_meta.control.declared_files import missing_files
 from lakeflow_meta.control.manager import MetadataManager
+from lakeflow_meta.control.rows import Source
 from lakeflow_meta.control.tables import (
     DDL_SCRIPTS,
     EXTRACT_DETAILS,
@@ -231,6 +233,17 @@ def test_files_that_tasks_name_must_be_there() -> None:
         "      - {source_id: b, transformation_config: {notebook_path: here.py}}\n"
     )
     assert messages(read(a=text)) == ["a.yml:4: there is no file gone.py"]
+
+
+def test_a_notebook_may_be_named_without_its_ending() -> None:
+    def missing(key: str, path: str) -> list[str]:
+        source = Source(module_name="m", source_id="s", transformation_config={key: path})
+        found = missing_files(source, lambda each: each in {"a.ipynb", "b.py"})
+        return [finding.message for finding in found]
+
+    assert missing("notebook_path", "a") == missing("notebook_path", "b.py") == []
+    assert missing("notebook_path", "c") == ["there is no file c"]
+    assert missing("python_file", "b") == ["there is no file b"]
 
 
 SCRIPT = "ddl_scripts:\n  - {{target: t, release: 001_r, file: {file}, body: SELECT 1}}\n"

@@ -229,7 +229,8 @@ def test_progress_tells_how_far_each_extract_is(world: World) -> None:
     world.one()
     states = [event.state for event in world.events]
     assert states == [StepState.STARTED, StepState.RUNNING, StepState.RUNNING, StepState.DONE]
-    assert [event.detail for event in world.events][-1] == "3 rows"
+    last = world.events[-1]
+    assert (last.done, last.unit) == (3, "rows")
 
 
 # --------------------------------------------------------------------------- files

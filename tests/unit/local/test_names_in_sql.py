@@ -175,3 +175,22 @@ def test_a_position_inside_a_new_name_is_the_start_or_inside_of_the_old_one() ->
     done = Rewritten("FROM a.b.c x", (Edit(5, 10, "a_much_longer_name.c"),))
     assert done.original_position(1, 5) == (1, 5)
     assert done.original_position(1, 26) == (1, 11)
+
+
+@given(st.lists(st.sampled_from(["a", "main.s.t", "\n", "x, "]), max_size=12), st.data())
+def test_a_marked_part_of_the_new_text_is_found_in_the_old_one(
+    words: list[str], data: st.DataObject
+) -> None:
+    text = "".join(f"{word} " for word in words)
+    edits: list[Edit] = []
+    new = old = 0
+    spans = [(0, 0, 0, 0)]
+    for word in words:
+        put = data.draw(st.sampled_from(["m.t", "a_much_longer_name"])) if "." in word else word
+        if "." in word:
+            edits.append(Edit(old, old + len(word), put))
+        spans.append((new, new + len(put), old, old + len(word)))
+        new, old = new + len(put) + 1, old + len(word) + 1
+    done = Rewritten(text, tuple(edits))
+    start, end, first, last = data.draw(st.sampled_from(spans))
+    assert (done.original_offset(start), done.original_offset(end, end=True)) == (first, last)

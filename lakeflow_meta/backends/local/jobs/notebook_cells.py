@@ -8,12 +8,20 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from itertools import pairwise
 from pathlib import PurePath
 from typing import Any
+
+from lakeflow_meta.backends.local.jobs.notebook_magics import (
+    read_files,
+    read_pip,
+    read_run,
+    read_shell,
+)
+from lakeflow_meta.paths import NOTEBOOK_ENDINGS
 
 
 class Language(StrEnum):
@@ -22,11 +30,18 @@ class Language(StrEnum):
     PYTHON = "python"
     SQL = "sql"
     TEXT = "md"
+    RUN = "run"
+    FILES = "fs"
+    SHELL = "sh"
+    PIP = "pip"
 
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """One cell. ``line`` is where its source starts in the file, from 1; 0 in an ipynb."""
+    """One cell. ``line`` is where its source starts in the file, from 1; 0 in an ipynb.
+
+    Of ``%run``, ``%fs``, ``%sh`` and ``%pip``, ``source`` is what follows the magic.
+    """
 
     language: Language
     source: str
@@ -38,7 +53,7 @@ class UnreadableNotebookError(ValueError):
     """The file is no notebook, or a cell uses what cannot run here; the message says which."""
 
 
-SUFFIXES = (".py", ".ipynb", ".sql")
+HEADER = "Databricks notebook source"
 _COMMENTS = {".py": "#", ".sql": "--"}
 _LANGUAGES = {".py": Language.PYTHON, ".sql": Language.SQL}
 _MAGIC = re.compile(r"%{1,2}(\w+)[ \t]*")
@@ -51,7 +66,7 @@ def read_cells(name: str, text: str) -> tuple[Cell, ...]:
     if suffix == ".ipynb":
         return tuple(_ipynb_cells(text))
     if suffix not in _COMMENTS:
-        raise UnreadableNotebookError(f"a notebook ends in {', '.join(SUFFIXES)}")
+        raise UnreadableNotebookError(f"a notebook ends in {', '.join(NOTEBOOK_ENDINGS)}")
     return tuple(_source_cells(text, _COMMENTS[suffix], _LANGUAGES[suffix]))
 
 
@@ -60,7 +75,7 @@ def read_cells(name: str, text: str) -> tuple[Cell, ...]:
 
 def _source_cells(text: str, comment: str, language: Language) -> Iterator[Cell]:
     lines = text.splitlines()
-    if not lines or lines[0].strip() != f"{comment} Databricks notebook source":
+    if not lines or lines[0].strip() != f"{comment} {HEADER}":
         yield Cell(language, text, 1, 1)
         return
     divider = f"{comment} COMMAND ----------"
@@ -95,12 +110,32 @@ def _by_magic(source: str, language: Language, number: int, line: int) -> Cell:
     name = magic[1]
     if name in _TEXT_MAGICS:
         return Cell(Language.TEXT, body[magic.end() :], number, line)
-    if name not in {Language.PYTHON, Language.SQL}:
+    if name not in set(Language):
         raise UnreadableNotebookError(
             f"cell {number}: %{name} does not run on the embedded workspace"
         )
     above = source[: len(source) - len(body)]
-    return Cell(Language(name), above + body[magic.end() :], number, line)
+    cell = Cell(Language(name), above + body[magic.end() :], number, line)
+    _check_magic(cell)
+    return cell
+
+
+def _check_magic(cell: Cell) -> None:
+    """Raises UnreadableNotebookError where what follows the magic cannot be read."""
+    read = _MAGIC_READERS.get(cell.language)
+    try:
+        if read is not None:
+            read(cell.source)
+    except ValueError as error:
+        raise UnreadableNotebookError(f"cell {cell.number}: {error}") from error
+
+
+_MAGIC_READERS: Mapping[Language, Callable[[str], object]] = {
+    Language.RUN: read_run,
+    Language.FILES: read_files,
+    Language.SHELL: read_shell,
+    Language.PIP: read_pip,
+}
 
 
 # --------------------------------------------------------------------------- ipynb

@@ -1,34 +1,87 @@
 """Runs of the embedded workspace, kept in ``workspace.db`` as they happen.
 
 A run belongs to the process that runs it. Only that process writes it; another one may ask for its
-cancellation, and may end it once its owner is certainly gone.
+cancellation, may end it once its owner is certainly gone, and may repair it once it has ended.
 """
 
 from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
-from datetime import datetime
-from pathlib import Path
+from datetime import datetime, timedelta
+from typing import Any
 
+from lakeflow_meta.backends.local.jobs.run_rows import (
+    last_attempts,
+    run_of,
+    task_of,
+    text_of,
+    values_of,
+)
+from lakeflow_meta.backends.local.jobs.run_statements import (
+    ATTEMPTS,
+    INSERT_RUN,
+    PUT_TASK,
+    QUEUE_AGAIN,
+    TAKE_TURN,
+)
+from lakeflow_meta.backends.local.jobs.task_graph import Ended, nodes_of, run_outcome
 from lakeflow_meta.backends.local.jobs.workspace_db import WorkspaceDb
 from lakeflow_meta.backends.processes import has_ended, process_name
 from lakeflow_meta.errors import ConflictError, NotFoundError
-from lakeflow_meta.ports import Clock, JobRun, LiveJob, RunState, TaskRun, utc_now
+from lakeflow_meta.ports import BY_HAND, Clock, JobRun, LiveJob, RunState, TaskRun, Trigger, utc_now
 
 OWNER_GONE = "the process that ran it has ended"
+
+QUEUE_HOURS = 48
+"""How long a run may wait: https://docs.databricks.com/jobs/advanced#enable-queueing-of-job-runs"""
 
 _IsGone = Callable[[str, datetime, datetime], bool]
 
 
 @dataclass(frozen=True, slots=True)
+class Parent:
+    """The attempt of a run_job task that starts a run; ``task`` is its label.
+
+    ``path`` is what goes before it where people are told of tasks: runs lie in each other.
+    """
+
+    run_id: int
+    task: str
+    attempt: int
+    path: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class NewRun:
+    """A run to be recorded. Of two with one ``token`` and job, the second is the first."""
+
+    job: LiveJob
+    parameters: Mapping[str, str]
+    trigger: Trigger = BY_HAND
+    token: str | None = None
+    parent: Parent | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class StartedRun:
-    """A run that has just been recorded."""
+    """A run that is recorded: by this call, unless ``is_new`` is false; perhaps still queued."""
 
     run_id: int
     started_at: datetime
+    queued: bool = False
+    is_new: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class EndedRun:
+    """All that a repair needs of a run that has ended."""
+
+    run: JobRun
+    settings: Mapping[str, Any]
+    attempts: tuple[TaskRun, ...]
 
 
 class RunStore:
@@ -41,64 +94,101 @@ class RunStore:
         self._clock = clock
         self._is_gone = is_gone
 
-    # ----------------------------------------------------------------- writing
+    # ----------------------------------------------------------------- starting
 
-    def start(self, job: LiveJob, parameters: Mapping[str, str]) -> StartedRun:
-        """Record a run of ``job`` and all its tasks, owned by this process.
+    def start(self, new: NewRun) -> StartedRun:
+        """Record a run and all its tasks, owned by this process.
 
-        Raises ConflictError when ``max_concurrent_runs`` runs of it are under way.
+        Where ``max_concurrent_runs`` of the job are under way it is queued, if the job's ``queue``
+        is enabled. Raises ConflictError where it is not.
         """
         now = self._clock()
-        settings = job.settings
         with self._database.transaction() as connection:
-            self._refuse_one_too_many(connection, job)
-            cursor = connection.execute(
-                "INSERT INTO runs (job_id, job_name, settings, parameters, state, started_at,"
-                " owner, heartbeat_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-                (
-                    job.job_id,
-                    settings.get("name", "Untitled"),
-                    json.dumps(settings),
-                    json.dumps(dict(parameters)),
-                    RunState.RUNNING,
-                    now.isoformat(),
-                    process_name(),
-                    now.isoformat(),
-                ),
-            )
+            if earlier := _with_token(connection, new):
+                return earlier
+            queued = _must_wait(connection, new.job, may_queue=_may_queue(new.job))
+            cursor = connection.execute(INSERT_RUN, _run_values(new, now, queued=queued))
             run_id = int(cursor.lastrowid or 0)
             connection.executemany(
                 "INSERT INTO task_runs (run_id, task_key, attempt, position, state)"
                 " VALUES (?, ?, 0, ?, ?)",
                 [
                     (run_id, task["task_key"], position, RunState.QUEUED)
-                    for position, task in enumerate(settings.get("tasks", ()))
+                    for position, task in enumerate(new.job.settings.get("tasks", ()))
                 ],
             )
-        return StartedRun(run_id, now)
+        return StartedRun(run_id, now, queued)
 
-    def put_task(self, run_id: int, task: TaskRun) -> None:
-        """Record how far one attempt of a task is."""
+    def take_turn(self, run_id: int) -> datetime | None:
+        """Start a queued run if it is its turn: the oldest of its job, and few enough others run.
+
+        When it started; None while it has to wait, and when it has ended meanwhile.
+        """
+        now = self._clock()
         with self._database.transaction() as connection:
-            connection.execute(
-                "INSERT INTO task_runs (run_id, task_key, attempt, position, state, started_at,"
-                " ended_at, error, log)"
-                " SELECT run_id, task_key, ?, position, ?, ?, ?, ?, ? FROM task_runs"
-                " WHERE run_id = ? AND task_key = ? AND attempt = 0"
-                " ON CONFLICT (run_id, task_key, attempt) DO UPDATE SET state = excluded.state,"
-                " started_at = excluded.started_at, ended_at = excluded.ended_at,"
-                " error = excluded.error, log = excluded.log",
+            rows = connection.execute(
+                TAKE_TURN,
                 (
-                    task.attempt,
-                    task.state,
-                    _text(task.started_at),
-                    _text(task.ended_at),
-                    task.error,
-                    str(task.log_path) if task.log_path else None,
+                    RunState.RUNNING,
+                    text_of(now),
+                    text_of(now),
                     run_id,
-                    task.task_key,
+                    RunState.QUEUED,
+                    RunState.QUEUED,
+                    RunState.QUEUED,
+                ),
+            ).fetchall()
+        return now if rows else None
+
+    def has_waited_too_long(self, run_id: int) -> bool:
+        """Whether a queued run is to be given up."""
+        query = "SELECT queued_at FROM runs WHERE run_id = ? AND state = ?"
+        rows = self._database.rows(query, (run_id, RunState.QUEUED))
+        limit = self._clock() - timedelta(hours=QUEUE_HOURS)
+        return any(datetime.fromisoformat(row["queued_at"]) < limit for row in rows)
+
+    def start_repair(self, run_id: int, again: Collection[str], earlier_repairs: int) -> datetime:
+        """Open a run that has ended once more, for the tasks ``again``; when that was.
+
+        Raises ConflictError when somebody else did so first, or other runs of its job are in the
+        way; nothing has changed then.
+        """
+        now = self._clock()
+        with self._database.transaction() as connection:
+            job = _job_of(connection, run_id)
+            _must_wait(connection, job, may_queue=False)
+            changed = connection.execute(
+                "UPDATE runs SET state = ?, error = '', ended_at = NULL, cancel_requested = 0,"
+                " owner = ?, heartbeat_at = ?, repaired_at = ?, repair_count = repair_count + 1"
+                " WHERE run_id = ? AND ended_at IS NOT NULL AND repair_count = ?",
+                (
+                    RunState.RUNNING,
+                    process_name(),
+                    text_of(now),
+                    text_of(now),
+                    run_id,
+                    earlier_repairs,
                 ),
             )
+            if not changed.rowcount:
+                raise ConflictError(f"run {run_id} is being repaired by somebody else")
+            connection.executemany(QUEUE_AGAIN, [_again(run_id, key) for key in again])
+        return now
+
+    # ----------------------------------------------------------------- writing
+
+    def put_tasks(
+        self, run_id: int, tasks: Iterable[TaskRun], outputs: Mapping[str, str] | None = None
+    ) -> None:
+        """Record how far attempts are, and what tasks gave back, all at once."""
+        with self._database.transaction() as connection:
+            connection.executemany(PUT_TASK, [values_of(run_id, task) for task in tasks])
+            if outputs:
+                connection.executemany(
+                    "INSERT OR REPLACE INTO task_outputs (run_id, task_key, output)"
+                    " VALUES (?, ?, ?)",
+                    [(run_id, key, output) for key, output in outputs.items()],
+                )
 
     def end(self, run_id: int, state: RunState, error: str = "") -> None:
         """Record how a run ended; a run that has ended stays as it is."""
@@ -106,7 +196,7 @@ class RunStore:
             connection.execute(
                 "UPDATE runs SET state = ?, error = ?, ended_at = ?"
                 " WHERE run_id = ? AND ended_at IS NULL",
-                (state, error, self._clock().isoformat(), run_id),
+                (state, error, text_of(self._clock()), run_id),
             )
 
     def beat(self, run_id: int) -> bool:
@@ -114,7 +204,7 @@ class RunStore:
         with self._database.transaction() as connection:
             rows = connection.execute(
                 "UPDATE runs SET heartbeat_at = ? WHERE run_id = ? RETURNING cancel_requested",
-                (self._clock().isoformat(), run_id),
+                (text_of(self._clock()), run_id),
             ).fetchall()
         return any(row["cancel_requested"] for row in rows)
 
@@ -126,7 +216,10 @@ class RunStore:
                 raise _missing(run_id)
 
     def end_abandoned(self) -> list[int]:
-        """Mark as failed every run whose process has ended; their ids."""
+        """End every run whose process has ended; their ids.
+
+        As failed, unless all its tasks had ended: then only that was left to be written.
+        """
         query = "SELECT run_id, owner, heartbeat_at FROM runs WHERE ended_at IS NULL"
         now = self._clock()
         gone = [
@@ -135,14 +228,40 @@ class RunStore:
             if self._is_gone(row["owner"], datetime.fromisoformat(row["heartbeat_at"]), now)
         ]
         for run_id in gone:
-            with self._database.transaction() as connection:
-                _break_off(connection, run_id, now, OWNER_GONE)
+            outcome = self._outcome_of_ended_tasks(run_id)
+            if outcome is None:
+                self.break_off(run_id, OWNER_GONE)
+            else:
+                self.end(run_id, outcome)
         return gone
 
-    def break_off(self, run_id: int, error: str) -> None:
-        """End a run, and whatever of it has not ended, as failed for a reason of its own."""
+    def _outcome_of_ended_tasks(self, run_id: int) -> RunState | None:
+        """How a run ends by its tasks; None while one of them has not ended."""
+        rows = self._database.rows("SELECT settings FROM runs WHERE run_id = ?", (run_id,))
+        nodes = nodes_of(json.loads(rows[0]["settings"]).get("tasks", ()))
+        tasks = last_attempts(self.attempts(run_id))
+        if not all(task.state.ended for task in tasks):
+            return None
+        return run_outcome(nodes, {t.task_key: Ended(t.state, t.outcome) for t in tasks})
+
+    def break_off(self, run_id: int, error: str, state: RunState = RunState.FAILED) -> None:
+        """End a run, and whatever of it has not ended, for a reason of its own."""
+        now = text_of(self._clock())
         with self._database.transaction() as connection:
-            _break_off(connection, run_id, self._clock(), error)
+            connection.execute(
+                "UPDATE runs SET state = ?, error = ?, ended_at = ?"
+                " WHERE run_id = ? AND ended_at IS NULL",
+                (state, error, now, run_id),
+            )
+            connection.execute(
+                "UPDATE task_runs SET error = ?, state = ?, ended_at = ?"
+                " WHERE run_id = ? AND state = ?",
+                (error, RunState.FAILED, now, run_id, RunState.RUNNING),
+            )
+            connection.execute(
+                "UPDATE task_runs SET error = ?, state = ? WHERE run_id = ? AND state IN (?, ?)",
+                (error, RunState.SKIPPED, run_id, RunState.QUEUED, RunState.WAITING_FOR_RETRY),
+            )
 
     # ----------------------------------------------------------------- reading
 
@@ -151,87 +270,102 @@ class RunStore:
         rows = self._database.rows("SELECT * FROM runs WHERE run_id = ?", (run_id,))
         if not rows:
             raise _missing(run_id)
-        last = {task.task_key: task for task in self.attempts(run_id)}
-        return replace(_run(rows[0]), tasks=tuple(last.values()))
+        return replace(run_of(rows[0]), tasks=last_attempts(self.attempts(run_id)))
+
+    def state(self, run_id: int) -> RunState:
+        """How far a run is. Raises NotFoundError."""
+        rows = self._database.rows("SELECT state FROM runs WHERE run_id = ?", (run_id,))
+        if not rows:
+            raise _missing(run_id)
+        return RunState(rows[0]["state"])
+
+    def ended(self, run_id: int) -> EndedRun:
+        """A run as a repair starts from it. Raises NotFoundError, ConflictError if it goes on."""
+        run = self.get(run_id)
+        if not run.state.ended:
+            raise ConflictError(f"run {run_id} is under way; wait for its end, or cancel it")
+        rows = self._database.rows("SELECT settings FROM runs WHERE run_id = ?", (run_id,))
+        return EndedRun(run, json.loads(rows[0]["settings"]), tuple(self.attempts(run_id)))
 
     def attempts(self, run_id: int) -> list[TaskRun]:
-        """Every attempt of every task, in the order of the job's tasks, oldest first."""
-        query = "SELECT * FROM task_runs WHERE run_id = ? ORDER BY position, attempt"
-        return [_task(row) for row in self._database.rows(query, (run_id,))]
+        """Every attempt of every task, in the order of the job's tasks, oldest first.
+
+        Those of a for_each task's iterations follow the task's own.
+        """
+        return [task_of(row) for row in self._database.rows(ATTEMPTS, (run_id,))]
 
     def newest(self, job_id: int | None, limit: int) -> list[JobRun]:
         """The newest runs first, without their tasks."""
         query = "SELECT * FROM runs WHERE ? IS NULL OR job_id = ? ORDER BY run_id DESC LIMIT ?"
-        return [_run(row) for row in self._database.rows(query, (job_id, job_id, limit))]
-
-    def _refuse_one_too_many(self, connection: sqlite3.Connection, job: LiveJob) -> None:
-        allowed = int(job.settings.get("max_concurrent_runs", 1))
-        query = "SELECT run_id FROM runs WHERE job_id = ? AND ended_at IS NULL ORDER BY run_id"
-        active = [row["run_id"] for row in connection.execute(query, (job.job_id,))]
-        if len(active) >= allowed:
-            name = job.settings.get("name", job.job_id)
-            running = f"run {active[0]} is under way" if active else "it allows none"
-            raise ConflictError(
-                f"job {name!r} may have {allowed} run(s) at once and {running};"
-                " wait for it, or raise max_concurrent_runs"
-            )
+        return [run_of(row) for row in self._database.rows(query, (job_id, job_id, limit))]
 
 
-def _break_off(connection: sqlite3.Connection, run_id: int, now: datetime, error: str) -> None:
-    connection.execute(
-        "UPDATE runs SET state = ?, error = ?, ended_at = ? WHERE run_id = ? AND ended_at IS NULL",
-        (RunState.FAILED, error, now.isoformat(), run_id),
-    )
-    connection.execute(
-        "UPDATE task_runs SET error = ?, ended_at = CASE state WHEN ? THEN ? END,"
-        " state = CASE state WHEN ? THEN ? ELSE ? END"
-        " WHERE run_id = ? AND state IN (?, ?, ?)",
-        (
-            error,
-            RunState.RUNNING,
-            now.isoformat(),
-            RunState.RUNNING,
-            RunState.FAILED,
-            RunState.SKIPPED,
-            run_id,
-            RunState.QUEUED,
-            RunState.RUNNING,
-            RunState.WAITING_FOR_RETRY,
-        ),
+def _run_values(new: NewRun, now: datetime, *, queued: bool) -> tuple[object, ...]:
+    settings, trigger = new.job.settings, new.trigger
+    parent = new.parent
+    return (
+        new.job.job_id,
+        settings.get("name", "Untitled"),
+        json.dumps(settings),
+        json.dumps(dict(new.parameters)),
+        RunState.QUEUED if queued else RunState.RUNNING,
+        text_of(now),
+        process_name(),
+        text_of(now),
+        trigger.kind,
+        text_of(trigger.at),
+        json.dumps(dict(trigger.details)),
+        new.token,
+        text_of(now) if queued else None,
+        parent.run_id if parent else None,
+        parent.task if parent else "",
+        parent.attempt if parent else 0,
     )
 
 
-def _run(row: sqlite3.Row) -> JobRun:
-    return JobRun(
-        run_id=row["run_id"],
-        job_id=row["job_id"],
-        job_name=row["job_name"],
-        state=RunState(row["state"]),
-        started_at=datetime.fromisoformat(row["started_at"]),
-        ended_at=_moment(row["ended_at"]),
-        error=row["error"],
+def _again(run_id: int, task_key: str) -> dict[str, object]:
+    return {"run_id": run_id, "task_key": task_key, "state": RunState.QUEUED}
+
+
+def _with_token(connection: sqlite3.Connection, new: NewRun) -> StartedRun | None:
+    query = "SELECT run_id, started_at FROM runs WHERE job_id = ? AND token = ?"
+    for row in connection.execute(query, (new.job.job_id, new.token)):
+        started = datetime.fromisoformat(row["started_at"])
+        return StartedRun(row["run_id"], started, is_new=False)
+    return None
+
+
+def _job_of(connection: sqlite3.Connection, run_id: int) -> LiveJob:
+    query = "SELECT job_id, settings FROM runs WHERE run_id = ?"
+    for row in connection.execute(query, (run_id,)):
+        return LiveJob(row["job_id"], json.loads(row["settings"]))
+    raise _missing(run_id)
+
+
+def _may_queue(job: LiveJob) -> bool:
+    queue = job.settings.get("queue") or {}
+    return bool(queue.get("enabled")) and int(job.settings.get("max_concurrent_runs", 1)) > 0
+
+
+def _must_wait(connection: sqlite3.Connection, job: LiveJob, *, may_queue: bool) -> bool:
+    """Whether a run of the job has to wait. Raises ConflictError when it has to, but may not."""
+    allowed = int(job.settings.get("max_concurrent_runs", 1))
+    query = "SELECT run_id FROM runs WHERE job_id = ? AND ended_at IS NULL ORDER BY run_id"
+    active = [row["run_id"] for row in connection.execute(query, (job.job_id,))]
+    if len(active) < allowed:
+        return False
+    if may_queue:
+        return True
+    name = job.settings.get("name", job.job_id)
+    running = f"run {active[0]} is under way" if active else "it allows none"
+    raise ConflictError(
+        f"job {name!r} may have {allowed} run(s) at once and {running};"
+        " wait for it, or raise max_concurrent_runs"
     )
-
-
-def _task(row: sqlite3.Row) -> TaskRun:
-    return TaskRun(
-        task_key=row["task_key"],
-        state=RunState(row["state"]),
-        started_at=_moment(row["started_at"]),
-        ended_at=_moment(row["ended_at"]),
-        attempt=row["attempt"],
-        error=row["error"],
-        log_path=Path(row["log"]) if row["log"] else None,
-    )
-
-
-def _text(moment: datetime | None) -> str | None:
-    return None if moment is None else moment.isoformat()
-
-
-def _moment(text: str | None) -> datetime | None:
-    return None if text is None else datetime.fromisoformat(text)
 
 
 def _missing(run_id: int) -> NotFoundError:
-    return NotFoundError(f"run {run_id} does not exist", code="RESOURCE_DOES_NOT_EXIST")
+    return NotFoundError(
+        f"run {run_id} does not exist; `lakeflow-meta runs` lists them",
+        code="RESOURCE_DOES_NOT_EXIST",
+    )

@@ -16,7 +16,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TextIO
 
+from lakeflow_meta.backends.local.jobs.task_context import TaskOutput
 from lakeflow_meta.backends.local.jobs.task_output import captured
+from lakeflow_meta.backends.local.jobs.task_work import UnrunnableTaskError
 from lakeflow_meta.errors import LakeflowMetaError
 
 _SHORT = 300
@@ -91,20 +93,24 @@ def interruptible(stop: StopSignal) -> Iterator[None]:
 
 @dataclass(frozen=True, slots=True)
 class AttemptResult:
-    """How an attempt ended: an empty ``error`` is success."""
+    """How an attempt ended: an empty ``error`` is success. ``output`` is what it gave back."""
 
     error: str = ""
     stopped: bool = False
+    output: TaskOutput | None = None
 
 
 class Attempt:
-    """Runs ``work(output, stop)`` in a thread; what it prints goes to ``log_path``."""
+    """Runs ``work(output, stop)`` in a thread; what it prints goes to ``log_path``.
+
+    The folder of ``log_path`` is there: making it anew for each attempt costs a tenth of one.
+    """
 
     def __init__(
         self,
         name: str,
         log_path: Path,
-        work: Callable[[TextIO, StopSignal], None],
+        work: Callable[[TextIO, StopSignal], TaskOutput | None],
         on_end: Callable[[], None],
     ) -> None:
         self.stop = StopSignal()
@@ -130,21 +136,22 @@ class Attempt:
             self._on_end()
 
     def _attempt(self) -> AttemptResult:
-        self.log_path.parent.mkdir(parents=True, exist_ok=True)
         with self.log_path.open("w", encoding="utf-8", errors="backslashreplace") as output:
             try:
                 with captured(output):
-                    self._work(output, self.stop)
+                    given = self._work(output, self.stop)
             except TaskStoppedError:
                 return AttemptResult("stopped", stopped=True)
             except BaseException as error:  # noqa: BLE001 - a task may raise anything; it is recorded
                 return self._failed(error, output)
-        return AttemptResult()
+        return AttemptResult(output=given)
 
     def _failed(self, error: BaseException, output: TextIO) -> AttemptResult:
         if isinstance(error, SystemExit) and error.code in {None, 0}:
             return AttemptResult()
-        if isinstance(error, LakeflowMetaError):
+        if isinstance(error, TaskFailedError):
+            output.write(error.report)
+        elif isinstance(error, LakeflowMetaError | UnrunnableTaskError):
             output.write(f"error: {error}\n")
         else:
             output.write("".join(traceback.format_exception(error)))
@@ -156,10 +163,17 @@ def short_error(error: BaseException) -> str:
     text = str(error).strip()
     first = text.splitlines()[0] if text else ""
     name = type(error).__name__
-    told = isinstance(error, TaskFailedError | LakeflowMetaError)
+    told = isinstance(error, TaskFailedError | LakeflowMetaError | UnrunnableTaskError)
     line = first if told else f"{name}: {first}" if first else name
     return line if len(line) <= _SHORT else line[: _SHORT - 1] + "…"
 
 
 class TaskFailedError(Exception):
-    """A task failed for a reason that our own runner found; the message is for people."""
+    """A task failed for a reason that our own runner found; the message is for people.
+
+    ``report`` is what the log shows: several lines, for whoever looks into it.
+    """
+
+    def __init__(self, message: str, report: str = "") -> None:
+        super().__init__(message)
+        self.report = report or f"error: {message}\n"

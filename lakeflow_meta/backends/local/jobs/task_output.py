@@ -1,22 +1,29 @@
 """What a task prints goes to its own log, also when several run in this process at once.
 
 ``sys.stdout`` and ``sys.stderr`` are one for the whole process. While any task runs they are
-replaced by a switch that looks up the calling thread's log, and everything printed by other
-threads goes where it went before. A thread that a task starts by itself is such another thread.
+replaced by a switch that looks up the log of whoever prints, and everything else goes where it
+went before. A `threading.Thread` that a task starts (so also a pool's) prints as the task that
+started it; a thread that outlives its task prints where it would have without one.
 """
 
 from __future__ import annotations
 
 import sys
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextvars import ContextVar, copy_context
 from typing import Any, TextIO
 
-_current = threading.local()
+Mark = Callable[[], AbstractContextManager[None]]
+"""Entered by a thread before it works."""
+
+_output: ContextVar[TextIO | None] = ContextVar("task_output", default=None)
+_marks: ContextVar[tuple[Mark, ...]] = ContextVar("marks_of_threads", default=())
 _lock = threading.Lock()
 _tasks = 0
 _before: dict[str, Any] = {}
+_thread_start = threading.Thread.start
 
 
 class _Switch:
@@ -26,20 +33,49 @@ class _Switch:
         self._otherwise = otherwise
 
     def __getattr__(self, name: str) -> Any:
-        return getattr(getattr(_current, "output", None) or self._otherwise, name)
+        output = _output.get()
+        ours = output is not None and not output.closed
+        return getattr(output if ours else self._otherwise, name)
 
 
 @contextmanager
 def captured(output: TextIO) -> Iterator[None]:
-    """Send what this thread prints to ``output``."""
+    """Send what this thread, and those that it starts, print to ``output``."""
     _install()
-    outer = getattr(_current, "output", None)
-    _current.output = output
+    token = _output.set(output)
     try:
         yield
     finally:
-        _current.output = outer
+        _output.reset(token)
         _uninstall()
+
+
+@contextmanager
+def marked_threads(mark: Mark) -> Iterator[None]:
+    """Threads that are started inside enter ``mark`` first, and leave it when they end."""
+    token = _marks.set((*_marks.get(), mark))
+    try:
+        yield
+    finally:
+        _marks.reset(token)
+
+
+def _start(thread: threading.Thread) -> None:
+    """`threading.Thread.start`, with what the starting thread has of its task."""
+    if _output.get() is None:
+        _thread_start(thread)
+        return
+    context, run, marks = copy_context(), thread.run, _marks.get()
+
+    def run_inside() -> None:
+        thread.__dict__.pop("run", None)
+        with ExitStack() as stack:
+            for mark in marks:
+                stack.enter_context(mark())
+            context.run(run)
+
+    thread.__dict__["run"] = run_inside
+    _thread_start(thread)
 
 
 def _install() -> None:
@@ -50,15 +86,19 @@ def _install() -> None:
             for name in ("stdout", "stderr"):
                 _before[name] = getattr(sys, name)
                 setattr(sys, name, _Switch(_before[name]))
+            setattr(threading.Thread, "start", _start)  # noqa: B010 - a method is not assigned to
 
 
 def _uninstall() -> None:
-    """Put the streams back after the last task, unless somebody else has replaced them since."""
+    """Put everything back after the last task, unless somebody else has replaced it since."""
     global _tasks
     with _lock:
         _tasks -= 1
-        if _tasks == 0:
-            for name, before in _before.items():
-                if isinstance(getattr(sys, name), _Switch):
-                    setattr(sys, name, before)
-            _before.clear()
+        if _tasks > 0:
+            return
+        for name, before in _before.items():
+            if isinstance(getattr(sys, name), _Switch):
+                setattr(sys, name, before)
+        _before.clear()
+        if threading.Thread.start is _start:
+            setattr(threading.Thread, "start", _thread_start)  # noqa: B010 - likewise

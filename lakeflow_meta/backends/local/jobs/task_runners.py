@@ -2,37 +2,38 @@
 
 from __future__ import annotations
 
-import importlib.metadata
-import importlib.util
 import os
-import re
-import signal
-import subprocess
 import sys
-import threading
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, TextIO, assert_never
+from typing import TYPE_CHECKING, Any, TextIO, assert_never
 
-from lakeflow_meta.backends.local.jobs import launcher as launcher_program
-from lakeflow_meta.backends.local.jobs import wheel_entry
+from lakeflow_meta.backends.local.jobs import program_start
+from lakeflow_meta.backends.local.jobs.dbutils.secrets import SecretStore
+from lakeflow_meta.backends.local.jobs.failure_report import Source
 from lakeflow_meta.backends.local.jobs.job_store import QueryStore
-from lakeflow_meta.backends.local.jobs.notebook_cells import (
-    SUFFIXES,
-    Cell,
-    UnreadableNotebookError,
-    read_cells,
+from lakeflow_meta.backends.local.jobs.notebook_files import (
+    NotebookFiles,
+    installed,
+    missing_package,
+    read_text,
 )
-from lakeflow_meta.backends.local.jobs.notebook_runner import run_notebook
+from lakeflow_meta.backends.local.jobs.notebook_runner import Room, run_notebook
+from lakeflow_meta.backends.local.jobs.program_process import run_program
+from lakeflow_meta.backends.local.jobs.project_modules import wheels_on_path
+from lakeflow_meta.backends.local.jobs.redacted_output import RedactedOutput
+from lakeflow_meta.backends.local.jobs.result_table import json_rows
 from lakeflow_meta.backends.local.jobs.sql_runner import run_statements
 from lakeflow_meta.backends.local.jobs.task_attempt import (
     StopSignal,
     TaskFailedError,
     interruptible,
 )
+from lakeflow_meta.backends.local.jobs.task_context import TaskContext, TaskOutput
+from lakeflow_meta.backends.local.jobs.task_output import captured
+from lakeflow_meta.backends.local.jobs.task_session import task_session
 from lakeflow_meta.backends.local.jobs.task_work import (
     Notebook,
     OwnTask,
@@ -51,13 +52,8 @@ if TYPE_CHECKING:
     from pyspark import SparkContext
     from pyspark.sql import SparkSession
 
-TERMINATE_SECONDS = 3.0
-"""How long a subprocess may take to end by itself before it is killed."""
-
 OwnTaskRunner = Callable[[list[str], TextIO], None]
 Environment = Callable[[], Mapping[str, str]]
-
-_PACKAGE = re.compile(r"\s*([A-Za-z0-9][A-Za-z0-9._-]*)")
 
 
 def no_environment() -> Mapping[str, str]:
@@ -74,6 +70,7 @@ class TaskRunners:
     task_session: Callable[[], SparkSession]
     own_task: OwnTaskRunner
     environment: Environment = no_environment
+    secrets: SecretStore = field(default_factory=lambda: SecretStore(None))
 
     # ----------------------------------------------------------------- before the run
 
@@ -86,7 +83,9 @@ class TaskRunners:
                 found.extend(self._missing_libraries(needs))
         except (ConfigError, NotFoundError, TaskFailedError) as error:
             found.append(str(error))
-        if isinstance(work, Wheel) and not needs.wheels and not _is_installed(work.package):
+        if isinstance(work, Notebook):
+            found.extend(NotebookFiles(self.paths).problems(work.path))
+        if isinstance(work, Wheel) and not needs.wheels and not installed(work.package):
             found.append(f"package {work.package} is not installed in {sys.executable}")
         return found
 
@@ -96,7 +95,7 @@ class TaskRunners:
                 if not split_statements(self._sql_text(work)):
                     raise TaskFailedError("it holds no SQL statement")
             case Notebook():
-                self._cells(work)
+                pass
             case PythonFile():
                 self._file(work.path)
             case Wheel() | OwnTask():
@@ -109,62 +108,83 @@ class TaskRunners:
             if not self.paths.local(wheel).is_file():
                 yield f"there is no wheel {wheel} ({self.paths.local(wheel)})"
         for requirement in needs.packages:
-            name = _PACKAGE.match(requirement)
-            if name is None or not _is_installed(name[1]):
-                yield f"package {requirement} is not installed in {sys.executable}"
+            yield from missing_package(requirement)
 
     # ----------------------------------------------------------------- the run
 
     def run(
-        self, work: Work, needs: Requirements, tag: str, output: TextIO, stop: StopSignal
-    ) -> None:
+        self,
+        work: Work,
+        needs: Requirements,
+        context: TaskContext,
+        output: TextIO,
+        stop: StopSignal,
+    ) -> TaskOutput | None:
         """Run it to its end. Raises whatever the task raises, TaskStoppedError when stopped."""
         match work:
-            case SqlFile(parameters=parameters) | SqlQuery(parameters=parameters):
-                with self._session(tag, stop) as session:
-                    run_statements(self._sql_text(work), parameters, session, output, stop)
+            case SqlFile() | SqlQuery():
+                return self._run_sql(work, context, output, stop)
             case Notebook():
-                path, cells = self._cells(work)
-                with self._session(tag, stop) as session:
-                    run_notebook(path, cells, work.parameters, session, output, stop)
+                return self._run_notebook(work, needs, context, output, stop)
             case PythonFile():
-                command = [sys.executable, str(self._file(work.path)), *work.arguments]
-                self._run_process(command, needs, output, stop)
+                program = ["file", str(self._file(work.path)), *work.arguments]
+                self._run_program(program, needs, output, stop)
             case Wheel():
-                program = [sys.executable, "-P", str(Path(wheel_entry.__file__))]
-                command = [*program, work.package, work.entry_point, *work.arguments]
-                self._run_process(command, needs, output, stop)
+                program = ["wheel", work.package, work.entry_point, *work.arguments]
+                self._run_program(program, needs, output, stop)
             case OwnTask():
-                with _tagged_if_spark_runs(tag, stop), interruptible(stop):
+                with _tagged_if_spark_runs(context.tag, stop), interruptible(stop):
                     self.own_task(list(work.arguments), output)
             case _:
                 assert_never(work)
+        return None
 
-    @contextmanager
-    def _session(self, tag: str, stop: StopSignal) -> Iterator[SparkSession]:
-        """A session whose jobs, started by this thread, end when the attempt is to stop."""
-        session = self.task_session()
-        with _tagged(session.sparkContext, tag, stop):
-            yield session
+    def _run_sql(
+        self, work: SqlFile | SqlQuery, context: TaskContext, output: TextIO, stop: StopSignal
+    ) -> TaskOutput | None:
+        with task_session(self.task_session, context.tag, stop) as session:
+            result = run_statements(
+                self._sql_text(work),
+                work.parameters,
+                session(),
+                output,
+                stop,
+                Source(work.path if isinstance(work, SqlFile) else "the saved query"),
+            )
+        return None if result is None else TaskOutput({"rows": json_rows(result.rows)})
 
-    def _run_process(
-        self, command: Sequence[str], needs: Requirements, output: TextIO, stop: StopSignal
+    def _run_notebook(
+        self,
+        work: Notebook,
+        needs: Requirements,
+        context: TaskContext,
+        output: TextIO,
+        stop: StopSignal,
+    ) -> TaskOutput | None:
+        """In this process. Its log shows no secret that it has read."""
+        environment = self._process_environment(needs)
+
+        def run_shell(script: str, stop: StopSignal) -> int:
+            shell = ["/bin/bash", "-c", script]
+            return run_program(shell, self.paths.project_root, environment, output, stop)
+
+        log: Any = RedactedOutput(output, self.secrets.redacted)
+        files = NotebookFiles(self.paths)
+        with (
+            captured(log),
+            wheels_on_path(self.paths.local(wheel) for wheel in needs.wheels),
+            task_session(self.task_session, context.tag, stop) as session,
+        ):
+            room = Room(files, session, log, context.values, self.secrets, run_shell)
+            value = run_notebook(room, files.read(work.path), work.parameters, stop)
+        return None if value is None else TaskOutput(self.secrets.redacted(value))
+
+    def _run_program(
+        self, program: Sequence[str], needs: Requirements, output: TextIO, stop: StopSignal
     ) -> None:
-        """Run a program in a session of its own; stopping ends it and all that it has started."""
-        output.flush()
-        launcher = [sys.executable, "-IS", launcher_program.__file__, str(os.getpid())]
-        process = subprocess.Popen(
-            [*launcher, *command],
-            cwd=self.paths.project_root,
-            env=self._process_environment(needs),
-            stdin=subprocess.DEVNULL,
-            stdout=output.fileno(),
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
-        with process, stop.by(_Terminator(process)):
-            code = process.wait()
-        stop.check()
+        start = [sys.executable, "-P", str(Path(program_start.__file__)), *program]
+        root = self.paths.project_root
+        code = run_program(start, root, self._process_environment(needs), output, stop)
         if code != 0:
             how = f"was ended by signal {-code}" if code < 0 else f"ended with exit code {code}"
             raise TaskFailedError(f"the program {how}; the log has its output")
@@ -181,21 +201,7 @@ class TaskRunners:
     def _sql_text(self, work: SqlFile | SqlQuery) -> str:
         if isinstance(work, SqlQuery):
             return self.queries.get_query(work.query_id).query_text
-        return _read(self._file(work.path))
-
-    def _cells(self, work: Notebook) -> tuple[Path, tuple[Cell, ...]]:
-        path = self._notebook(work.path)
-        try:
-            return path, read_cells(path.name, _read(path))
-        except UnreadableNotebookError as error:
-            raise TaskFailedError(f"notebook {work.path}: {error}") from error
-
-    def _notebook(self, path: str) -> Path:
-        """The platform knows notebooks without their ending; here the file has one."""
-        local = self.paths.local(path)
-        candidates = [local, *(local.with_name(local.name + suffix) for suffix in SUFFIXES)]
-        found = next((candidate for candidate in candidates if candidate.is_file()), None)
-        return found or self._file(path)
+        return read_text(self._file(work.path))
 
     def _file(self, path: str) -> Path:
         local = self.paths.local(path)
@@ -225,39 +231,3 @@ def _tagged_if_spark_runs(tag: str, stop: StopSignal) -> Iterator[None]:
         return
     with _tagged(context, tag, stop):
         yield
-
-
-class _Terminator:
-    """Ends a process and its children: politely first, then not."""
-
-    def __init__(self, process: subprocess.Popen[bytes]) -> None:
-        self._process = process
-        self._lock = threading.Lock()
-        self._asked_at: float | None = None
-
-    def __call__(self) -> None:
-        with self._lock:
-            if self._process.poll() is not None:
-                return
-            now = time.monotonic()
-            if self._asked_at is None:
-                self._asked_at = now
-                os.killpg(self._process.pid, signal.SIGTERM)
-            elif now - self._asked_at > TERMINATE_SECONDS:
-                os.killpg(self._process.pid, signal.SIGKILL)
-
-
-def _read(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise TaskFailedError(f"{path} is not UTF-8: {error}") from error
-
-
-def _is_installed(package: str) -> bool:
-    """Whether a distribution, or a module, of that name is there."""
-    try:
-        importlib.metadata.distribution(package)
-    except importlib.metadata.PackageNotFoundError:
-        return importlib.util.find_spec(package.replace("-", "_").split(".")[0]) is not None
-    return True

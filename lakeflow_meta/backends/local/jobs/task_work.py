@@ -171,7 +171,7 @@ def read_work(task: Mapping[str, Any], job_parameters: Parameters) -> Work:
             case _:
                 raise UnrunnableTaskError(f"{kind} does not run on the embedded workspace yet")
     except ValidationError as error:
-        raise UnrunnableTaskError(_first(kind, error)) from error
+        raise UnrunnableTaskError(told_first(kind, error)) from error
 
 
 def read_policy(task: Mapping[str, Any]) -> RetryPolicy:
@@ -180,7 +180,7 @@ def read_policy(task: Mapping[str, Any]) -> RetryPolicy:
     try:
         shape = _PolicyShape.model_validate(given)
     except ValidationError as error:
-        raise UnrunnableTaskError(_first("", error)) from error
+        raise UnrunnableTaskError(told_first("", error)) from error
     return RetryPolicy(
         max_retries=shape.max_retries,
         min_interval_seconds=shape.min_retry_interval_millis / 1000,
@@ -239,7 +239,8 @@ def _wheel(shape: _WheelShape, job_parameters: Parameters) -> Work:
     return Wheel(shape.package_name, shape.entry_point, arguments)
 
 
-def _first(kind: str, error: ValidationError) -> str:
+def told_first(kind: str, error: ValidationError) -> str:
+    """The first of what a shape refuses, by its place in the task."""
     detail = error.errors(include_url=False)[0]
     place = ".".join(str(part) for part in (kind, *detail["loc"]) if part != "")
     if detail["type"] == "extra_forbidden":

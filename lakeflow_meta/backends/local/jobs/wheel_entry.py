@@ -1,8 +1,7 @@
-"""Runs one entry point of a package: the program of a ``python_wheel_task``'s process.
+"""Runs one entry point of a package: what `program_start` does for a ``python_wheel_task``.
 
-``python wheel_entry.py PACKAGE ENTRY_POINT ARGUMENTS…``. It imports nothing of lakeflow_meta. As on
-the platform, ENTRY_POINT is a name in the package's metadata, else a function of the package
-(https://docs.databricks.com/jobs/python-wheel).
+It imports nothing of lakeflow_meta. As on the platform, the entry point is a name in the package's
+metadata, else a function of the package (https://docs.databricks.com/jobs/python-wheel).
 """
 
 from __future__ import annotations
@@ -35,7 +34,3 @@ def main(arguments: list[str]) -> None:
     function = find_entry_point(package, name)
     sys.argv = [name, *rest]
     sys.exit(function())
-
-
-if __name__ == "__main__":
-    main(sys.argv[1:])

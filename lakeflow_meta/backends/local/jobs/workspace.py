@@ -6,24 +6,18 @@ started. A run whose process has died is recorded as failed by whoever looks nex
 
 from __future__ import annotations
 
-import logging
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
+from lakeflow_meta.backends.local.jobs.dbutils.secrets import SecretStore
 from lakeflow_meta.backends.local.jobs.job_store import JobStore, PermissionStore, QueryStore
-from lakeflow_meta.backends.local.jobs.references import RunContext
-from lakeflow_meta.backends.local.jobs.run_engine import GIVE_UP_SECONDS, RunEngine, RunPlan, Slots
-from lakeflow_meta.backends.local.jobs.run_planning import (
-    job_parameters,
-    plan_tasks,
-    with_parameters,
-)
-from lakeflow_meta.backends.local.jobs.run_store import RunStore
+from lakeflow_meta.backends.local.jobs.local_runs import Equipment, LocalRuns, Order
+from lakeflow_meta.backends.local.jobs.run_logs import read_log
+from lakeflow_meta.backends.local.jobs.run_plan import Slots
 from lakeflow_meta.backends.local.jobs.task_runners import (
     Environment,
     OwnTaskRunner,
@@ -31,26 +25,22 @@ from lakeflow_meta.backends.local.jobs.task_runners import (
     no_environment,
 )
 from lakeflow_meta.backends.local.jobs.workspace_db import WorkspaceDb
-from lakeflow_meta.errors import NotFoundError
 from lakeflow_meta.paths import PathMap
-from lakeflow_meta.ports import Clock, JobRun, LiveJob, SavedQuery, Sleep, TaskRun, utc_now
+from lakeflow_meta.ports import (
+    BY_HAND,
+    Clock,
+    JobRun,
+    LiveJob,
+    SavedQuery,
+    Sleep,
+    TaskRun,
+    Trigger,
+    utc_now,
+)
 from lakeflow_meta.progress import Progress, silent
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
-
-logger = logging.getLogger(__name__)
-
-POLL_SECONDS = 0.5
-"""How often a run of another process is looked at."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Active:
-    """A run that this process executes; ``done`` is set when nothing of it is left to record."""
-
-    engine: RunEngine
-    done: threading.Event
 
 
 class LocalWorkspace:
@@ -77,15 +67,11 @@ class LocalWorkspace:
         user: str = "local",
     ) -> None:
         self._home = home.absolute()
-        self._clock = clock
         self._progress = progress
-        self._sleep = sleep
         self._database = WorkspaceDb(self._home / "workspace.db")
         self._jobs = JobStore(self._database, clock, user)
         self.permissions = PermissionStore(self._database, user)
         self._queries = QueryStore(self._database, clock)
-        self._runs = RunStore(self._database, clock)
-        self._slots = Slots(max_parallel)
         self._session_lock = threading.Lock()
         self._task_session = task_session
         self._runners = TaskRunners(
@@ -94,9 +80,18 @@ class LocalWorkspace:
             self._one_session_at_a_time,
             own_task,
             environment,
+            SecretStore(self._home / "secrets.yml"),
         )
-        self._active: dict[int, _Active] = {}
-        self._runs.end_abandoned()
+        equipment = Equipment(
+            folder=self._home / "runs",
+            get_job=self._jobs.get_job,
+            runners=self._runners,
+            slots=Slots(max_parallel),
+            clock=clock,
+            sleep=sleep,
+            progress=lambda: self._progress,
+        )
+        self._runs = LocalRuns(self._database, equipment)
 
     def __enter__(self) -> LocalWorkspace:
         return self
@@ -111,11 +106,7 @@ class LocalWorkspace:
 
     def close(self) -> None:
         """Cancel what this workspace still runs, wait for it, and close the file."""
-        active = list(self._active.values())
-        for run in active:
-            run.engine.cancel()
-        for run in active:
-            run.done.wait(GIVE_UP_SECONDS + POLL_SECONDS)
+        self._runs.close()
         self._database.close()
 
     # ----------------------------------------------------------------- jobs
@@ -168,111 +159,66 @@ class LocalWorkspace:
 
     # ----------------------------------------------------------------- runs
 
-    def run_job(self, job_id: int, parameters: Mapping[str, str]) -> int:
-        """Record a run and start executing it; its id.
+    def run_job(
+        self,
+        job_id: int,
+        parameters: Mapping[str, str],
+        trigger: Trigger = BY_HAND,
+        token: str | None = None,
+    ) -> int:
+        """Record a run and start executing it, or queue it; its id. See `JobsApi.run_job`.
 
-        Raises NotFoundError, ConflictError when the job's ``max_concurrent_runs`` are under way,
-        and BackendError, before anything has started, when some task cannot run here.
+        ``trigger`` is kept with it. With a ``token``, the run of this job that was started with the
+        same one is returned, and no other is started.
+        Raises NotFoundError, ConflictError when the job's ``max_concurrent_runs`` are under way and
+        it has no queue, and BackendError, before anything has started, when some task cannot run
+        here.
         """
-        job = self._jobs.get_job(job_id)
-        name = str(job.settings.get("name", "Untitled"))
-        values = job_parameters(job, parameters)
-        context = RunContext(job_id, name, 0, self._clock(), values)
-        tasks = plan_tasks(job, context, self._runners)
-        self._runs.end_abandoned()
-        started = self._runs.start(job, values)
-        context = replace(context, run_id=started.run_id, started_at=started.started_at)
-        plan = RunPlan(
-            context=with_parameters(context),
-            tasks=tasks,
-            log_folder=self._home / "runs" / str(started.run_id),
-            timeout_seconds=float(job.settings.get("timeout_seconds", 0)),
-        )
-        self._execute(plan)
-        return started.run_id
+        return self._runs.start(Order(job_id, parameters, trigger, token))
+
+    def repair_run(self, run_id: int) -> None:
+        """See `JobsApi.repair_run`; `follow_run` waits for its end."""
+        self._runs.repair(run_id)
 
     def follow_run(self, run_id: int) -> JobRun:
         """See `JobsApi.follow_run`. Interrupted (Ctrl-C), it cancels the run, then interrupts."""
         try:
-            self._wait(run_id)
+            return self._runs.wait_for(run_id)
         except KeyboardInterrupt:
             self.cancel_run(run_id)
-            self._wait(run_id)
+            self._runs.wait_for(run_id)
             raise
-        return self._runs.get(run_id)
 
     def cancel_run(self, run_id: int) -> None:
         """Ask a run to stop, whichever process runs it; `follow_run` waits for it."""
-        self._runs.ask_to_cancel(run_id)
-        if run_id in self._active:
-            self._active[run_id].engine.cancel()
+        self._runs.cancel_run(run_id)
 
     def get_run(self, run_id: int) -> JobRun:
         """See `JobsApi.get_run`."""
-        self._runs.end_abandoned()
-        return self._runs.get(run_id)
+        self._runs.store.end_abandoned()
+        return self._runs.store.get(run_id)
 
     def list_runs(self, job_id: int | None = None, limit: int = 25) -> list[JobRun]:
         """See `JobsApi.list_runs`."""
-        self._runs.end_abandoned()
-        return self._runs.newest(job_id, limit)
+        self._runs.store.end_abandoned()
+        return self._runs.store.newest(job_id, limit)
 
     def attempts(self, run_id: int) -> list[TaskRun]:
-        """Every attempt of every task of a run, in the order of the tasks, oldest first."""
-        return self._runs.attempts(run_id)
+        """Every attempt of every task of a run, in the order of the tasks, oldest first.
+
+        Those of a for_each task's iterations follow the task's own.
+        """
+        return self._runs.store.attempts(run_id)
 
     def task_log(self, run_id: int, task_key: str, attempt: int | None = None) -> str:
         """What an attempt has printed so far; the last attempt if none is named.
 
-        Raises NotFoundError when the task has not started.
+        ``load[3]`` is an iteration of the for_each task ``load``.
+        Raises NotFoundError when the run has no such task or attempt, or it has not started.
         """
-        found = [
-            task.log_path
-            for task in self._runs.attempts(run_id)
-            if task.task_key == task_key and attempt in {None, task.attempt} and task.log_path
-        ]
-        if not found or not found[-1].is_file():
-            raise NotFoundError(f"run {run_id} has no log of task {task_key!r}", code="NO_LOG")
-        return found[-1].read_text(encoding="utf-8", errors="replace")
+        return read_log(self.get_run(run_id), self.attempts(run_id), task_key, attempt)
 
     # ----------------------------------------------------------------- inside
-
-    def _execute(self, plan: RunPlan) -> None:
-        run_id = plan.context.run_id
-        engine = RunEngine(
-            plan, self._runs, self._runners, self._slots, self._clock, self._progress
-        )
-        active = self._active[run_id] = _Active(engine, threading.Event())
-        # No daemon: a process whose work is done otherwise lets its runs end before it exits.
-        thread = threading.Thread(target=self._run, args=(run_id, active), name=f"run-{run_id}")
-        try:
-            thread.start()
-        except RuntimeError as error:  # the machine has no thread left
-            self._active.pop(run_id)
-            self._runs.break_off(run_id, f"it could not be started: {error}")
-
-    def _run(self, run_id: int, active: _Active) -> None:
-        try:
-            active.engine.execute()
-        except BaseException as error:
-            logger.exception("run %s broke off", run_id)
-            self._runs.break_off(run_id, f"{type(error).__name__}: {error}")
-        finally:
-            self._active.pop(run_id, None)
-            active.done.set()
-
-    def _wait(self, run_id: int) -> None:
-        """Wait for a run of ours; look at the record of any other again and again.
-
-        Not by `Thread.join`: interrupted by Ctrl-C, it takes the thread for ended (Python 3.11).
-        """
-        mine = self._active.get(run_id)
-        if mine is not None:
-            mine.done.wait()
-            return
-        while not self._runs.get(run_id).state.ended:
-            self._runs.end_abandoned()
-            self._sleep(POLL_SECONDS)
 
     def _one_session_at_a_time(self) -> SparkSession:
         """Tasks that start together must not start Spark together."""

@@ -22,9 +22,9 @@ from typing import Any
 from lakeflow_meta.errors import BackendError, ConfigError
 
 BUSY_SECONDS = 30.0
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 
-_SCHEMA = """
+_JOBS = """
 CREATE TABLE jobs (
   job_id INTEGER PRIMARY KEY AUTOINCREMENT,
   settings TEXT NOT NULL,
@@ -41,6 +41,9 @@ CREATE TABLE queries (
   updated_at TEXT NOT NULL,
   trashed_at TEXT
 );
+"""
+
+_RUNS = """
 CREATE TABLE runs (
   run_id INTEGER PRIMARY KEY AUTOINCREMENT,
   job_id INTEGER NOT NULL,
@@ -57,9 +60,14 @@ CREATE TABLE runs (
 );
 CREATE INDEX runs_of_job ON runs (job_id, run_id);
 CREATE INDEX active_runs ON runs (job_id) WHERE ended_at IS NULL;
+"""
+
+# Rows of a task hold iteration -1; those of an iteration its number.
+_TASK_RUNS = """
 CREATE TABLE task_runs (
   run_id INTEGER NOT NULL REFERENCES runs (run_id),
   task_key TEXT NOT NULL,
+  iteration INTEGER NOT NULL DEFAULT -1,
   attempt INTEGER NOT NULL,
   position INTEGER NOT NULL,
   state TEXT NOT NULL,
@@ -67,11 +75,56 @@ CREATE TABLE task_runs (
   ended_at TEXT,
   error TEXT NOT NULL DEFAULT '',
   log TEXT,
-  PRIMARY KEY (run_id, task_key, attempt)
+  outcome TEXT NOT NULL DEFAULT '',
+  input TEXT NOT NULL DEFAULT '',
+  PRIMARY KEY (run_id, task_key, iteration, attempt)
 ) WITHOUT ROWID;
 """
 
-_UPGRADES = {1: "ALTER TABLE jobs ADD COLUMN permissions TEXT"}
+_TASK_GRAPH = """
+ALTER TABLE runs ADD COLUMN trigger_kind TEXT NOT NULL DEFAULT 'manual';
+ALTER TABLE runs ADD COLUMN trigger_at TEXT;
+ALTER TABLE runs ADD COLUMN trigger_details TEXT NOT NULL DEFAULT '{}';
+ALTER TABLE runs ADD COLUMN token TEXT;
+ALTER TABLE runs ADD COLUMN queued_at TEXT;
+ALTER TABLE runs ADD COLUMN repair_count INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE runs ADD COLUMN repaired_at TEXT;
+ALTER TABLE runs ADD COLUMN parent_run_id INTEGER;
+ALTER TABLE runs ADD COLUMN parent_task TEXT NOT NULL DEFAULT '';
+ALTER TABLE runs ADD COLUMN parent_attempt INTEGER NOT NULL DEFAULT 0;
+CREATE UNIQUE INDEX run_tokens ON runs (job_id, token) WHERE token IS NOT NULL;
+CREATE INDEX child_runs ON runs (parent_run_id) WHERE parent_run_id IS NOT NULL;
+CREATE TABLE task_values (
+  run_id INTEGER NOT NULL REFERENCES runs (run_id),
+  task_key TEXT NOT NULL,
+  key TEXT NOT NULL,
+  value TEXT NOT NULL,
+  PRIMARY KEY (run_id, task_key, key)
+) WITHOUT ROWID;
+CREATE TABLE task_outputs (
+  run_id INTEGER NOT NULL REFERENCES runs (run_id),
+  task_key TEXT NOT NULL,
+  output TEXT NOT NULL,
+  PRIMARY KEY (run_id, task_key)
+) WITHOUT ROWID;
+"""
+
+_ITERATIONS = (
+    "ALTER TABLE task_runs RENAME TO older_task_runs;"
+    + _TASK_RUNS
+    + """
+INSERT INTO task_runs (run_id, task_key, attempt, position, state, started_at, ended_at, error, log)
+SELECT run_id, task_key, attempt, position, state, started_at, ended_at, error, log
+FROM older_task_runs;
+DROP TABLE older_task_runs;
+"""
+)
+
+_SCHEMA = _JOBS + _RUNS + _TASK_RUNS + _TASK_GRAPH
+_UPGRADES = {
+    1: "ALTER TABLE jobs ADD COLUMN permissions TEXT;",
+    2: _ITERATIONS + _TASK_GRAPH,
+}
 """What leads from a layout to the next one."""
 
 _BUSY = frozenset({"SQLITE_BUSY", "SQLITE_BUSY_SNAPSHOT", "SQLITE_LOCKED", "SQLITE_BUSY_RECOVERY"})
@@ -153,12 +206,10 @@ def _create_or_check(connection: sqlite3.Connection, path: Path) -> None:
         )
     if version == SCHEMA_VERSION:
         return
-    if version:
-        for older in range(version, SCHEMA_VERSION):
-            connection.execute(_UPGRADES[older])
-    else:
-        for statement in _SCHEMA.split(";"):
-            connection.execute(statement)
+    steps = [_UPGRADES[older] for older in range(version, SCHEMA_VERSION)] if version else [_SCHEMA]
+    for statement in "".join(steps).split(";"):
+        connection.execute(statement)
+    if not version:
         _start_ids_at_random(connection)
     connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
 

@@ -96,13 +96,25 @@ class Rewritten:
 
     def original_position(self, line: int, column: int) -> tuple[int, int]:
         """Where in ``text`` a place of ``result`` is; lines count from 1, columns from 0."""
-        offset = _offset(self.result, line, column)
-        for edit in sorted(self.edits, key=lambda each: each.start):
-            if offset < edit.start:
-                break
-            offset = max(edit.start, offset - len(edit.new) + edit.end - edit.start)
+        offset = self.original_offset(_offset(self.result, line, column))
         before = self.text[:offset]
         return before.count("\n") + 1, offset - (before.rfind("\n") + 1)
+
+    def original_offset(self, offset: int, *, end: bool = False) -> int:
+        """Where in ``text`` an offset of ``result`` is; inside a new name it is the old one's edge.
+
+        ``end``: the offset is behind the last character of what it marks.
+        """
+        longer = 0
+        for edit in sorted(self.edits, key=lambda each: each.start):
+            start = edit.start + longer
+            behind = start + len(edit.new)
+            if offset < start or (end and offset == start):
+                break
+            if offset < behind or (end and offset == behind):
+                return edit.end if end else edit.start
+            longer += len(edit.new) - (edit.end - edit.start)
+        return offset - longer
 
 
 def _offset(text: str, line: int, column: int) -> int:

@@ -36,6 +36,9 @@ Finish = Callable[[Statements, Any, str, Any], Any]
 _statements: WeakKeyDictionary[Any, Statements] = WeakKeyDictionary()
 """By SparkContext: those of the embedded sessions."""
 
+_asked_texts: WeakKeyDictionary[Any, Rewritten] = WeakKeyDictionary()
+"""By DataFrame, and by error."""
+
 _originals: dict[str, Callable[..., Any]] = {}
 _wrapping = threading.Lock()
 
@@ -67,8 +70,18 @@ def _asked(session: Any, rewritten: Rewritten, args: Any, kwargs: dict[str, Any]
         frame: DataFrame = _originals["sql"](session, rewritten.result, args, **kwargs)
     except CapturedException as error:
         _restore(session, error, rewritten)
+        _asked_texts[error] = rewritten
         raise
+    _asked_texts[frame] = rewritten
     return frame
+
+
+def asked_text(subject: Any) -> Rewritten | None:
+    """The SQL that an answer, or an error, came from; None for what came from no SQL of ours."""
+    try:
+        return _asked_texts.get(subject)
+    except TypeError:  # nothing that can be referred to weakly
+        return None
 
 
 _POSITION = re.compile(r"(line )(\d+)(, | )(pos|position)( )(\d+)")

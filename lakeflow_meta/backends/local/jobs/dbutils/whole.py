@@ -1,0 +1,35 @@
+"""``dbutils`` itself. https://docs.databricks.com/dev-tools/databricks-utils"""
+
+from __future__ import annotations
+
+from lakeflow_meta.backends.local.jobs.dbutils.file_system import FileSystem
+from lakeflow_meta.backends.local.jobs.dbutils.library import Library
+from lakeflow_meta.backends.local.jobs.dbutils.notebook_flow import NotebookFlow
+from lakeflow_meta.backends.local.jobs.dbutils.secrets import Secrets
+from lakeflow_meta.backends.local.jobs.dbutils.task_values import Jobs
+from lakeflow_meta.backends.local.jobs.dbutils.utility import Utility
+from lakeflow_meta.backends.local.jobs.dbutils.widgets import Widgets
+
+
+class Dbutils(Utility):
+    """Files, secrets, widgets, other notebooks and task values for a notebook."""
+
+    def __init__(
+        self,
+        *,
+        fs: FileSystem,
+        secrets: Secrets,
+        widgets: Widgets | None = None,
+        notebook: NotebookFlow | None = None,
+        jobs: Jobs | None = None,
+    ) -> None:
+        """What is None is of notebooks only, and is refused by its name."""
+        self.fs = fs
+        self.secrets = secrets
+        self.library = Library()
+        if widgets is not None:
+            self.widgets = widgets
+        if notebook is not None:
+            self.notebook = notebook
+        if jobs is not None:
+            self.jobs = jobs
