@@ -7,7 +7,7 @@ what cannot be told is left out, without a word. Of a Databricks workspace nothi
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -62,6 +62,19 @@ def _answers(context: typer.Context, incomplete: str, ask: _Ask) -> Found:
         return []
     pairs = [(item, "") if isinstance(item, str) else item for item in found]
     return [pair for pair in pairs if pair[0].startswith(incomplete)]
+
+
+def let_name_shell(arguments: Sequence[str]) -> None:
+    """Let ``--show-completion zsh`` name a shell: typer only looks which one it was started from.
+
+    Its other way, by this variable, is there for where that cannot be seen, and takes a name.
+    """
+    for option in ("--show-completion", "--install-completion"):
+        if option in arguments[:-1] and arguments[arguments.index(option) + 1] in _SHELLS:
+            os.environ["_TYPER_COMPLETE_TEST_DISABLE_SHELL_DETECTION"] = "1"
+
+
+_SHELLS = ("bash", "zsh", "fish", "powershell", "pwsh")
 
 
 def modules(context: typer.Context, incomplete: str) -> Found:

@@ -42,9 +42,9 @@ def ddl_run(
     Examples: lakeflow-meta ddl run nyc; lakeflow-meta ddl run --dry-run
     """
     session: Session = context.obj
-    with watching(session.progress, session.output.err):
+    with watching(session.progress, session.output.err) as output:
         report = session.app.script_runner.run(
-            targets, dry_run=dry_run, accept_changed=accept_changed, output=session.output.err
+            targets, dry_run=dry_run, accept_changed=accept_changed, output=output
         )
     session.output.result(report.to_dict(), report.lines())
     report.raise_failures()

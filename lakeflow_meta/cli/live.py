@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import logging
 import os
 import shutil
@@ -37,13 +38,17 @@ class Relay:
 
 
 @contextmanager
-def watching(relay: Relay, stream: TextIO) -> Iterator[None]:
-    """Show progress on ``stream`` while the block runs."""
+def watching(relay: Relay, stream: TextIO) -> Iterator[TextIO]:
+    """Show progress on ``stream`` while the block runs, which may print to what it is given."""
     sink = Screen(stream) if redraws(stream, os.environ) else Lines(stream)
     relay.sink = sink
     try:
         with sink.shown():
-            yield
+            if isinstance(sink, Screen):
+                with Above(sink, stream) as above:
+                    yield above
+            else:
+                yield stream
     finally:
         relay.sink = silent
 
@@ -155,6 +160,15 @@ class Screen:
             if self._live is not None:
                 self._live.stop()
 
+    def print_above(self, line: str) -> bool:
+        """Print a line above the view, as it is; whether there is a view."""
+        from rich.text import Text
+
+        live = self._live
+        if live is not None:
+            live.console.print(Text(line), soft_wrap=True)
+        return live is not None
+
     def _make(self) -> Live:
         from rich.console import Console
         from rich.live import Live
@@ -176,6 +190,35 @@ class Screen:
         with self._lock:
             lines = list(self._board.lines(console.width, height))
         return Group(*(Text(line, style=_style(state), no_wrap=True) for state, line in lines))
+
+
+class Above(io.StringIO):
+    """What a script prints while a view is drawn: whole lines, above the view."""
+
+    def __init__(self, screen: Screen, stream: TextIO) -> None:
+        super().__init__()
+        self._screen = screen
+        self._below = stream
+        self._begun = ""
+
+    def write(self, text: str) -> int:
+        """Print the lines that are whole; the rest waits for its end."""
+        *lines, self._begun = (self._begun + text).split("\n")
+        for line in lines:
+            if not self._screen.print_above(line):
+                self._below.write(f"{line}\n")
+        return len(text)
+
+    def flush(self) -> None:
+        """Nothing waits but a line that has no end."""
+        if not self.closed:
+            self._below.flush()
+
+    def close(self) -> None:
+        """Print the line that has no end."""
+        if self._begun:
+            self.write("\n")
+        super().close()
 
 
 _STYLES = {

@@ -25,7 +25,7 @@ from lakeflow_meta.cli import (
     tables,
     ui,
 )
-from lakeflow_meta.cli.completion import settings_targets
+from lakeflow_meta.cli.completion import let_name_shell, settings_targets
 from lakeflow_meta.cli.help_text import Group, dress
 from lakeflow_meta.cli.output import Output, Session
 from lakeflow_meta.cli.remedies import globals_first, of_the_machine, project_above, remedies, usage
@@ -131,9 +131,11 @@ def options(
     if session.shared is not None:
         session.check_same(control_table)
         return
+    console = logging.StreamHandler(sys.stderr)
+    console.setLevel(logging.INFO if verbose else logging.ERROR)
     logging.basicConfig(
-        stream=sys.stderr,
-        level=logging.INFO if verbose else logging.ERROR,
+        handlers=[console],
+        level=logging.INFO if verbose else logging.WARNING,  # logs of tasks show warnings
         format="%(levelname)s %(name)s: %(message)s",
     )
     session.output.as_json = as_json
@@ -155,6 +157,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def run(arguments: list[str], session: Session | None = None) -> int:
     """Run one command; its exit code. Errors of this package are printed, bugs are not hidden."""
     arguments = globals_first(arguments)
+    let_name_shell(arguments)
     session = session or Session(Output(as_json="--json" in arguments))
     output = session.output
     above = project_above(Path.cwd())  # before the command makes a home here

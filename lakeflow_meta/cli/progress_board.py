@@ -80,6 +80,9 @@ class Board:
         now = self.now()
         if event.part_of:
             key = (event.step, event.part_of)
+            before = self.wholes.get(key)
+            if before is not None and before.ended is not None and not event.state.ended:
+                self.broken.discard(key)  # it runs once more
             if event.state is StepState.FAILED:
                 self.broken.add(key)
             _put(self.wholes, key, _whole(event, broken=key in self.broken), now)

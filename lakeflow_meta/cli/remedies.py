@@ -16,6 +16,8 @@ FLAGS = ("--json", "--verbose")
 OPTIONS = ("--target", "--home", "--conf", "--control-table")
 """The global options, which may stand anywhere: without and with a value."""
 
+_RECORDED = Path(".lakeflow") / "warehouse"
+"""A home in which something was recorded; a command in the wrong folder makes one without."""
 _ELSEWHERE = "choose another place with --home"
 
 _OF_ERRNO = {
@@ -63,7 +65,7 @@ def project_above(folder: Path) -> Path | None:
 
 
 def _is_project(folder: Path) -> bool:
-    return (folder / "conf" / "default.yml").is_file() or (folder / ".lakeflow").is_dir()
+    return (folder / "conf" / "default.yml").is_file() or (folder / _RECORDED).is_dir()
 
 
 def usage(error: typer.TyperException, program: str) -> str:

@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from lakeflow_meta.arrow_values import rows_of
+from lakeflow_meta.arrow_values import rows_of, values_of
 from lakeflow_meta.control.rows import NO_MODULE
 from lakeflow_meta.control.sync import TIMES
 from lakeflow_meta.control.tables import (
@@ -178,7 +178,7 @@ def _modules_of_doubles(
     A second row that says the same as the first is no difference for whoever compares rows.
     """
     keys = store.read(table, columns=layout.keys)
-    if keys.group_by(list(layout.keys)).aggregate([]).num_rows == keys.num_rows:
+    if len(set(zip(*map(values_of, keys.columns), strict=True))) == keys.num_rows:
         return set()
     now, then = (_rows_of_keys(store, table, layout, version) for version in (None, since))
     several = {key for key, modules in now.items() if modules.total() > 1}

@@ -101,10 +101,15 @@ class OnTables:
 
 @dataclass(frozen=True, slots=True)
 class Always:
-    """A new run as soon as the last one has ended."""
+    """A new run as soon as the last one has ended. ``retries_tasks``: the platform would try failed
+    tasks again, by ``task_retry_mode``; here only ``max_retries`` of a task does.
+    """
+
+    retries_tasks: bool = False
 
     def __str__(self) -> str:
-        return "continuous"
+        hint = "; task_retry_mode has no effect here, give the tasks max_retries"
+        return f"continuous{hint if self.retries_tasks else ''}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,7 +190,7 @@ def _read(written: Any) -> Starter:
             cron_times(written.quartz_cron_expression, written.timezone_id)  # raises ConfigError
             return AtTimes(written.quartz_cron_expression, written.timezone_id)
         case Continuous():
-            return Always()
+            return Always(retries_tasks=written.task_retry_mode == "ON_FAILURE")
         case Trigger(periodic=periodic) if periodic is not None:
             seconds = periodic.interval * _SECONDS[periodic.unit]
             unit = periodic.unit.lower() if periodic.interval > 1 else periodic.unit.lower()[:-1]

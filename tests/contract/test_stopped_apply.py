@@ -95,7 +95,7 @@ class Site:
         )
 
     def wait_for(self, count: int, path: str) -> None:
-        for _ in range(600):
+        for _ in range(2400):
             if len(self.workspace.calls_of(path)) >= count:
                 return
             time.sleep(0.05)

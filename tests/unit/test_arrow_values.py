@@ -9,7 +9,7 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lakeflow_meta.arrow_values import array_of, rows_of, values_of
@@ -28,6 +28,7 @@ KINDS: dict[str, tuple[pa.DataType, st.SearchStrategy[Any]]] = {
 
 
 @pytest.mark.parametrize("kind", KINDS)
+@settings(max_examples=40)
 @given(data=st.data())
 def test_an_array_is_what_pyarrow_makes_and_gives_the_same_values(
     kind: str, data: st.DataObject
@@ -77,7 +78,8 @@ for words in (
     ["init", "."], ["sync", "metadata"], ["sync", "metadata"], ["validate", "metadata"], ["plan"],
     ["apply"], ["apply"], ["plan"], ["changes"], ["status"], ["runs"], ["history"], ["export"],
     ["sql", "SELECT * FROM etl_control"], ["ddl", "log"], ["ingest", "log"], ["extract", "log"],
-    ["sql", "UPDATE etl_control SET execution_order = 9"], ["tables", "plan"], ["serve", "--list"],
+    ["sql", "UPDATE etl_control SET execution_order = 9"], ["changes"],
+    ["tables", "plan"], ["serve", "--list"],
     ["ingest", "--dry-run"],
 ):
     assert run(words) == (1 if words == ["tables", "plan"] else 0), words

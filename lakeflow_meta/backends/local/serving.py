@@ -164,5 +164,3 @@ def _is_data_change(line: str) -> bool:
     action = json.loads(line)
     parts = [action.get(kind) for kind in ("add", "remove", "cdc")]
     return any(isinstance(part, dict) and part.get("dataChange") is True for part in parts)
-
-

@@ -191,6 +191,32 @@ def test_a_real_bash_completes_with_what_show_completion_prints(
     assert done.stderr == ""
 
 
+@pytest.mark.parametrize(
+    ("shell", "begins", "file"),
+    [
+        ("bash", "_lakeflow_meta_completion() {", ".bash_completions/lakeflow-meta.sh"),
+        ("zsh", "#compdef lakeflow-meta", ".zfunc/_lakeflow-meta"),
+        ("fish", "complete --command lakeflow-meta", ".config/fish/completions/lakeflow-meta.fish"),
+    ],
+)
+def test_a_shell_can_be_named(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    shell: str,
+    begins: str,
+    file: str,
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("_TYPER_COMPLETE_TEST_DISABLE_SHELL_DETECTION", "")  # to be undone
+    for option in ("--show-completion", "--install-completion"):
+        with pytest.raises(SystemExit) as stop:
+            run([option, shell])
+        assert stop.value.code == 0
+    assert capsys.readouterr().out.startswith(begins)
+    assert (tmp_path / file).read_text().startswith(begins)
+
+
 _HEAVY = {"pyarrow", "pandas", "numpy", "pyspark", "databricks.sdk", "sqlglot", "jinja2"}
 
 

@@ -215,6 +215,23 @@ def test_what_tells_nothing_writes_nothing() -> None:
     assert out.getvalue() == ""
 
 
+def test_what_is_printed_meanwhile_stands_above_the_view(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.delenv("CI", raising=False)
+    relay, terminal = Relay(), _Terminal()
+    with watching(relay, terminal) as output:
+        print("before", file=output)
+        relay(ingest(1))
+        print("[bold]mid", end="", file=output)
+        print("way", file=output)
+        relay(ingest(2))
+    drawn = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", terminal.getvalue()).replace("\r", "\n")
+    lines = [line for line in drawn.splitlines() if line.strip()]
+    assert lines[0] == "before"
+    assert "[bold]midway" in lines
+    assert lines[-1].endswith("2/40 files")
+
+
 _PROGRAM = """
 import sys, time
 from lakeflow_meta.cli.live import Relay, watching

@@ -159,6 +159,11 @@ def test_what_cannot_be_waited_for_says_why(settings: dict[str, object], said: s
             "changes of a.b.c or a.b.d",
         ),
         ({"continuous": {}}, "continuous"),
+        ({"continuous": {"task_retry_mode": "NEVER"}}, "continuous"),
+        (
+            {"continuous": {"task_retry_mode": "ON_FAILURE"}},
+            "continuous; task_retry_mode has no effect here, give the tasks max_retries",
+        ),
     ],
 )
 def test_what_starts_a_job_fits_in_one_line(settings: dict[str, object], line: str) -> None:

@@ -18,7 +18,7 @@ from lakeflow_meta.ports import RunState, TaskRun
 
 @dataclass(slots=True)
 class Loop:
-    """One attempt of a for_each task. ``began`` is in monotonic seconds; ``tries`` counts from 0."""
+    """One attempt of a for_each task. ``began`` is in monotonic seconds; ``tries`` count from 0."""
 
     task: PlannedTask
     record: TaskRun

@@ -49,7 +49,7 @@ def cell_failed(
     place = source.place(line) if line else source.place(1)
     failure = _spark_failure(error, session)
     name = failure.condition if failure else _name(error)
-    message = failure.message if failure else str(error)
+    message = failure.message if failure else _message(error)
     head = f"{name} at {place}" if name else place
     shown = f"{head}: {first_line_of(message)}"
     report = [f"error: {_title(error, failure, place)}", message or "(no message)", ""]
@@ -69,6 +69,11 @@ def _name(error: BaseException) -> str:
     """Errors that this package raises are told by their text alone."""
     told = isinstance(error, TaskFailedError | LakeflowMetaError)
     return "" if told else type(error).__name__
+
+
+def _message(error: BaseException) -> str:
+    """A syntax error adds its place to its text, which is told already."""
+    return error.msg if isinstance(error, SyntaxError) else str(error)
 
 
 def _spark_failure(
@@ -131,6 +136,9 @@ def _causes(error: BaseException) -> Iterator[str]:
     if isinstance(error, TaskFailedError) and error.report.count("\n") > 1:
         yield from ("", error.report)  # of a notebook that this one has run
         return
+    if isinstance(error, BaseExceptionGroup):
+        for each in error.exceptions[:_MOST_CAUSES]:
+            yield from ("", f"in it: {type(each).__name__}: {each}", *_frames(each))
     cause: Any = error
     for _ in range(_MOST_CAUSES):
         cause = cause.__cause__ or (None if cause.__suppress_context__ else cause.__context__)

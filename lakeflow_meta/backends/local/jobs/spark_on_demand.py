@@ -63,8 +63,13 @@ def install(
         if not any(isinstance(finder, _Finder) for finder in sys.meta_path):
             sys.meta_path.insert(0, _Finder())
         for name in _HOOKED:
-            if name in sys.modules:
-                _hook(sys.modules[name])
+            if name in sys.modules and not _hooks_itself(sys.modules[name]):
+                _hook(importlib.import_module(name))  # waits where another thread imports it
+
+
+def _hooks_itself(module: ModuleType) -> bool:
+    """Whether it is hooked when it is loaded. Another thread may be at it: it is empty then."""
+    return module.__spec__ is not None and isinstance(module.__spec__.loader, _HookingLoader)
 
 
 class _Finder(importlib.abc.MetaPathFinder):

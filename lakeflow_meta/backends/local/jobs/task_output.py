@@ -3,11 +3,15 @@
 ``sys.stdout`` and ``sys.stderr`` are one for the whole process. While any task runs they are
 replaced by a switch that looks up the log of whoever prints, and everything else goes where it
 went before. A `threading.Thread` that a task starts (so also a pool's) prints as the task that
-started it; a thread that outlives its task prints where it would have without one.
+started it; a thread that outlives its task prints where it would have without one. What it logs,
+and what programs print that it starts by `subprocess`, goes to its log too, as long as it says
+nothing else; programs of ``os.system`` and ``os.fork`` keep this process's own output.
 """
 
 from __future__ import annotations
 
+import logging
+import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
@@ -24,6 +28,9 @@ _lock = threading.Lock()
 _tasks = 0
 _before: dict[str, Any] = {}
 _thread_start = threading.Thread.start
+_popen_init = subprocess.Popen.__init__
+_FIRST_STREAM = 4
+"""Where ``stdout`` stands among the arguments of `subprocess.Popen`; ``stderr`` comes next."""
 
 
 class _Switch:
@@ -48,6 +55,16 @@ def captured(output: TextIO) -> Iterator[None]:
     finally:
         _output.reset(token)
         _uninstall()
+
+
+@contextmanager
+def not_captured() -> Iterator[None]:
+    """What is started inside outlives the task and belongs to all, as Spark does."""
+    token = _output.set(None)
+    try:
+        yield
+    finally:
+        _output.reset(token)
 
 
 @contextmanager
@@ -78,6 +95,36 @@ def _start(thread: threading.Thread) -> None:
     _thread_start(thread)
 
 
+class _TaskLog(logging.Handler):
+    """Writes what a task logs to its own log."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Nothing of what is logged outside of tasks."""
+        output = _open_output()
+        if output is not None:
+            output.write(f"{self.format(record)}\n")
+
+
+_task_log = _TaskLog()
+_task_log.setFormatter(logging.Formatter(logging.BASIC_FORMAT))
+
+
+def _open_output() -> TextIO | None:
+    output = _output.get()
+    return None if output is None or output.closed else output
+
+
+def _start_program(process: Any, *args: Any, **kwargs: Any) -> None:
+    """`subprocess.Popen`, where streams that are not named are those of the task."""
+    output = _open_output()
+    if output is not None:
+        output.flush()
+        for place, name in enumerate(("stdout", "stderr"), _FIRST_STREAM):
+            if len(args) <= place and kwargs.get(name) is None:
+                kwargs[name] = output
+    _popen_init(process, *args, **kwargs)
+
+
 def _install() -> None:
     global _tasks
     with _lock:
@@ -87,6 +134,9 @@ def _install() -> None:
                 _before[name] = getattr(sys, name)
                 setattr(sys, name, _Switch(_before[name]))
             setattr(threading.Thread, "start", _start)  # noqa: B010 - a method is not assigned to
+            setattr(subprocess.Popen, "__init__", _start_program)  # noqa: B010 - likewise
+            if logging.root.handlers:  # else Python writes to sys.stderr by itself
+                logging.root.addHandler(_task_log)
 
 
 def _uninstall() -> None:
@@ -102,3 +152,6 @@ def _uninstall() -> None:
         _before.clear()
         if threading.Thread.start is _start:
             setattr(threading.Thread, "start", _thread_start)  # noqa: B010 - likewise
+        if subprocess.Popen.__init__ is _start_program:
+            setattr(subprocess.Popen, "__init__", _popen_init)  # noqa: B010 - likewise
+        logging.root.removeHandler(_task_log)

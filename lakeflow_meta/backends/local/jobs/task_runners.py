@@ -224,8 +224,9 @@ def _tagged(context: SparkContext, tag: str, stop: StopSignal) -> Iterator[None]
 @contextmanager
 def _tagged_if_spark_runs(tag: str, stop: StopSignal) -> Iterator[None]:
     """As `_tagged`, for work that may start Spark by itself: only what already runs is marked."""
-    pyspark = sys.modules.get("pyspark")
-    context = pyspark and pyspark.SparkContext._active_spark_context  # noqa: SLF001 - no public way
+    module = sys.modules.get("pyspark.core.context")  # half empty while another thread imports it
+    maker = getattr(module, "SparkContext", None)
+    context = getattr(maker, "_active_spark_context", None)  # there is no public way
     if not context:
         yield
         return

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from lakeflow_meta.backends.local.jobs.spark_on_demand import asked_sessions, pyspark_itself
 from lakeflow_meta.backends.local.jobs.task_attempt import StopSignal
-from lakeflow_meta.backends.local.jobs.task_output import marked_threads
+from lakeflow_meta.backends.local.jobs.task_output import marked_threads, not_captured
 
 if TYPE_CHECKING:
     from pyspark import SparkContext
@@ -34,7 +34,7 @@ class TaskSession:
         """The session; the first call makes it."""
         with self._lock:
             if self._session is None:
-                with pyspark_itself():
+                with pyspark_itself(), not_captured():
                     self._session = self._make()
         self._tag_thread()
         return self._session

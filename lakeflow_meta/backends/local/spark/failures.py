@@ -62,7 +62,7 @@ def read_failure(error: Any, session: SparkSession, answer: Any = None) -> Spark
     restore = statements.catalog.names.restore if statements else str
     if getattr(error, "_origin", None) is None:
         told = translate(error)
-        message = _worker_error(error) or str(told)
+        message = _worker_error(error) or str(told).removeprefix(f"[{told.code}]").strip()
         return SparkFailure(told.code, "", restore(message), trace=_trace(error))
     condition, state = error.getCondition() or "", error.getSqlState() or ""
     span = _span(error, rewritten) if rewritten else None
@@ -103,7 +103,9 @@ def _message(error: Any, condition: str, state: str) -> str:
 
 
 def _context(error: Any) -> str:
-    return "\n".join(context.summary().strip() for context in error.getQueryContext())
+    """Of SQL only: where Python called, its own traceback tells; Spark knows the Java frame."""
+    of_sql = [each for each in error.getQueryContext() if each.contextType().name == "SQL"]
+    return "\n".join(context.summary().strip() for context in of_sql)
 
 
 def _cause(error: Any) -> str:
