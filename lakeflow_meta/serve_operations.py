@@ -206,7 +206,7 @@ def _server(app: App, options: ServeOptions, tell: Tell, stop: StopSignal) -> It
             f"serve is for the embedded workspace; on target {app.settings.target!r} the platform"
             " starts the jobs by itself, see `lakeflow-meta deploy`"
         )
-    from lakeflow_meta.backends.local.serving import ChangedJobs, LocalRuns, LocalSightings
+    from lakeflow_meta.backends.local.serving import ChangedJobs, LocalSightings, WorkspaceRuns
     from lakeflow_meta.serve.server import Server
     from lakeflow_meta.serve.triggers import chosen_by
 
@@ -217,7 +217,7 @@ def _server(app: App, options: ServeOptions, tell: Tell, stop: StopSignal) -> It
         try:
             yield Server(
                 store,
-                LocalRuns(workspace),
+                WorkspaceRuns(workspace),
                 LocalSightings(app.local.paths, app.local.warehouse),
                 lambda: None if (found := changed()) is None else _started(found),
                 chosen=chosen_by(options.names),

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from lakeflow_meta.backends.local.jobs.workspace import LocalWorkspace
-from lakeflow_meta.backends.local.serving import ChangedJobs, LocalRuns
+from lakeflow_meta.backends.local.serving import ChangedJobs, WorkspaceRuns
 from lakeflow_meta.backends.processes import process_name
 from lakeflow_meta.backends.serve_store import ServeStore
 from lakeflow_meta.errors import BackendError
@@ -96,7 +96,7 @@ class ServeWorld:
         store = ServeStore(self.home / "serve.db", self.clock, process=dead)
         self.stores.append(store)
         changed = ChangedJobs(self.home, self.workspace)
-        runs: Any = LocalRuns(self.workspace)
+        runs: Any = WorkspaceRuns(self.workspace)
 
         def jobs() -> list[StartedJob] | None:
             found = changed()

@@ -317,10 +317,20 @@ def test_what_an_error_was_raised_from_is_shown_below_it(tmp_path: Path) -> None
     assert "\ncaused by: KeyError: 'a'\n" in raised.value.report
 
 
+def test_the_errors_of_a_group_are_shown_below_it(tmp_path: Path) -> None:
+    with pytest.raises(TaskFailedError) as raised:
+        Outcome(tmp_path, "raise ExceptionGroup('two', [ValueError('a'), KeyError('b')])")
+    assert "\nin it: ValueError: a\n\nin it: KeyError: 'b'\n" in raised.value.report
+
+
 @pytest.mark.parametrize(
     ("name", "text", "told"),
     [
-        ("n.py", notebook("x = 1", "y = (\n"), "SyntaxError at cell 2, n.py:4: "),
+        (
+            "n.py",
+            notebook("x = 1", "y = (\n"),
+            "SyntaxError at cell 2, n.py:4: '(' was never closed",
+        ),
         ("n.ipynb", ipynb(code("x = 1"), code("\n1 / 0")), "at cell 2, line 2: division"),
         ("n.py", "import sys\nsys.exit('no')", "SystemExit at cell 1, n.py:2: no"),
     ],

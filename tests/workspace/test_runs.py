@@ -389,10 +389,19 @@ def test_tasks_at_once_keep_their_output_apart(
     assert capsys.readouterr().out == "mine\n"
 
 
+def test_a_program_that_raises_is_told_by_its_error(bench: Bench) -> None:
+    code = "import sys\nprint('x')\nraise ValueError('cannot load\\nsecond line')\n"
+    run = bench.run(bench.program("prog", code), bench.program("mute", "raise SystemExit(2)"))
+    assert {task.task_key: task.error for task in run.tasks} == {
+        "prog": "the program ended with exit code 1: ValueError: cannot load",
+        "mute": "the program ended with exit code 2",
+    }
+
+
 def test_what_a_program_prints_is_in_its_log_in_order(bench: Bench) -> None:
     code = "import sys\nprint('out', *sys.argv[1:])\nprint('err', file=sys.stderr)\nsys.exit(3)\n"
     run = bench.run(bench.program("prog", code, arguments=["a b", "ä"]))
-    assert run.tasks[0].error == "the program ended with exit code 3; the log has its output"
+    assert run.tasks[0].error == "the program ended with exit code 3: err"
     assert bench.workspace.task_log(run.run_id, "prog").startswith("out a b ä\nerr\n")
 
 
@@ -439,3 +448,21 @@ def test_an_error_of_the_engine_itself_ends_the_run_as_failed(bench: Bench) -> N
     run = bench.run(bench.own("a"), bench.own("b", "ok", "a"))
     assert (run.state, run.error) == (S.FAILED, "RuntimeError: the sink is broken")
     assert all(task.state.ended for task in run.tasks)
+
+
+def test_what_a_notebook_logs_and_what_it_starts_prints_is_in_its_log(
+    bench: Bench, capfd: pytest.CaptureFixture[str]
+) -> None:
+    code = (
+        "import logging, subprocess, sys\n"
+        "print('before')\n"
+        "logging.getLogger('mine').warning('careful')\n"
+        "program = 'import sys; print(1, flush=True); sys.stderr.write(\"two\")'\n"
+        "done = subprocess.run([sys.executable, '-c', program])\n"
+        "print(subprocess.run(['echo', 'taken'], capture_output=True).stdout)\n"
+    )
+    (bench.project / "n.py").write_text(code)
+    run = bench.run({"task_key": "n", "notebook_task": {"notebook_path": "n"}})
+    log = bench.workspace.task_log(run.run_id, "n")
+    assert log == "--- cell 1 (python)\nbefore\nWARNING:mine:careful\n1\ntwob'taken\\n'\n"
+    assert capfd.readouterr() == ("", "")

@@ -25,7 +25,7 @@ _DIGITS = 20
 _NO_TABLE = -1
 
 
-class LocalRuns:
+class WorkspaceRuns:
     """A `ports.FiredRuns` of the embedded workspace."""
 
     def __init__(self, workspace: LocalWorkspace) -> None:

@@ -82,12 +82,11 @@ class Equipment:
 class LocalRuns:
     """Starts and watches runs. Safe to call from several threads."""
 
-    def __init__(self, database: WorkspaceDb, equipment: Equipment) -> None:
-        self.store = RunStore(database, equipment.clock)
+    def __init__(self, database: WorkspaceDb, store: RunStore, equipment: Equipment) -> None:
+        self.store = store
         self._values = ValueStore(database)
         self._equipment = equipment
         self._active: dict[int, _Active] = {}
-        self.store.end_abandoned()
 
     def close(self) -> None:
         """Cancel what this process still runs, and wait for it."""

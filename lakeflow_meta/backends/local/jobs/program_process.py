@@ -47,6 +47,25 @@ def run_program(
     return code
 
 
+def said_last(log: Path) -> str:
+    """What a program that failed said last: the error of a traceback, else its last line.
+
+    In a traceback the error is the first line that is not indented:
+    https://docs.python.org/3/library/traceback.html
+    """
+    with log.open("rb") as file:
+        file.seek(max(0, log.stat().st_size - _END_BYTES))
+        lines = [line for line in file.read().decode(errors="replace").splitlines() if line.strip()]
+    starts = [number for number, line in enumerate(lines) if line == _TRACEBACK]
+    behind = lines[starts[-1] + 1 :] if starts else []
+    error = next((line for line in behind if not line[0].isspace()), "")
+    return error or (lines[-1].strip() if lines else "")
+
+
+_TRACEBACK = "Traceback (most recent call last):"
+_END_BYTES = 32_768
+
+
 class _Terminator:
     """Ends a process and its children: politely first, then not."""
 

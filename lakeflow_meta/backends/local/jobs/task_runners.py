@@ -21,7 +21,7 @@ from lakeflow_meta.backends.local.jobs.notebook_files import (
     read_text,
 )
 from lakeflow_meta.backends.local.jobs.notebook_runner import Room, run_notebook
-from lakeflow_meta.backends.local.jobs.program_process import run_program
+from lakeflow_meta.backends.local.jobs.program_process import run_program, said_last
 from lakeflow_meta.backends.local.jobs.project_modules import wheels_on_path
 from lakeflow_meta.backends.local.jobs.redacted_output import RedactedOutput
 from lakeflow_meta.backends.local.jobs.result_table import json_rows
@@ -187,7 +187,8 @@ class TaskRunners:
         code = run_program(start, root, self._process_environment(needs), output, stop)
         if code != 0:
             how = f"was ended by signal {-code}" if code < 0 else f"ended with exit code {code}"
-            raise TaskFailedError(f"the program {how}; the log has its output")
+            said = said_last(Path(output.name))
+            raise TaskFailedError(f"the program {how}" + (f": {said}" if said else ""))
 
     def _process_environment(self, needs: Requirements) -> dict[str, str]:
         inherited = os.environ.get("PYTHONPATH", "")

@@ -1,7 +1,8 @@
 """The embedded workspace: jobs, saved queries and runs in one directory, run in this process.
 
 It is a `ports.JobsApi`. Two processes may use one home at once; each runs the runs that it
-started. A run whose process has died is recorded as failed by whoever looks next.
+started. A run whose process has died is recorded as failed by whoever looks next. What runs jobs is
+imported when a job is run: a plan does without.
 """
 
 from __future__ import annotations
@@ -13,17 +14,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from lakeflow_meta.backends.local.jobs.dbutils.secrets import SecretStore
 from lakeflow_meta.backends.local.jobs.job_store import JobStore, PermissionStore, QueryStore
-from lakeflow_meta.backends.local.jobs.local_runs import Equipment, LocalRuns, Order
 from lakeflow_meta.backends.local.jobs.run_logs import read_log
-from lakeflow_meta.backends.local.jobs.run_plan import Slots
-from lakeflow_meta.backends.local.jobs.task_runners import (
-    Environment,
-    OwnTaskRunner,
-    TaskRunners,
-    no_environment,
-)
+from lakeflow_meta.backends.local.jobs.run_store import RunStore
 from lakeflow_meta.backends.local.jobs.workspace_db import WorkspaceDb
 from lakeflow_meta.paths import PathMap
 from lakeflow_meta.ports import (
@@ -41,6 +34,9 @@ from lakeflow_meta.progress import Progress, silent
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
+
+    from lakeflow_meta.backends.local.jobs.local_runs import LocalRuns
+    from lakeflow_meta.backends.local.jobs.task_runners import Environment, OwnTaskRunner
 
 
 class LocalWorkspace:
@@ -62,36 +58,28 @@ class LocalWorkspace:
         clock: Clock = utc_now,
         progress: Progress = silent,
         max_parallel: int = 4,
-        environment: Environment = no_environment,
+        environment: Environment = dict,
         sleep: Sleep = time.sleep,
         user: str = "local",
     ) -> None:
         self._home = home.absolute()
+        self._paths = PathMap.of_home(home, project_root)
+        self._clock = clock
+        self._sleep = sleep
         self._progress = progress
+        self._max_parallel = max_parallel
+        self._own_task = own_task
+        self._environment = environment
+        self._task_session = task_session
+        self._session_lock = threading.Lock()
         self._database = WorkspaceDb(self._home / "workspace.db")
         self._jobs = JobStore(self._database, clock, user)
         self.permissions = PermissionStore(self._database, user)
         self._queries = QueryStore(self._database, clock)
-        self._session_lock = threading.Lock()
-        self._task_session = task_session
-        self._runners = TaskRunners(
-            PathMap.of_home(home, project_root),
-            self._queries,
-            self._one_session_at_a_time,
-            own_task,
-            environment,
-            SecretStore(self._home / "secrets.yml"),
-        )
-        equipment = Equipment(
-            folder=self._home / "runs",
-            get_job=self._jobs.get_job,
-            runners=self._runners,
-            slots=Slots(max_parallel),
-            clock=clock,
-            sleep=sleep,
-            progress=lambda: self._progress,
-        )
-        self._runs = LocalRuns(self._database, equipment)
+        self._history = RunStore(self._database, clock)
+        self._history.end_abandoned()
+        self._runs_lock = threading.Lock()
+        self._made_runs: LocalRuns | None = None
 
     def __enter__(self) -> LocalWorkspace:
         return self
@@ -106,7 +94,8 @@ class LocalWorkspace:
 
     def close(self) -> None:
         """Cancel what this workspace still runs, wait for it, and close the file."""
-        self._runs.close()
+        if self._made_runs is not None:
+            self._made_runs.close()
         self._database.close()
 
     # ----------------------------------------------------------------- jobs
@@ -174,6 +163,8 @@ class LocalWorkspace:
         it has no queue, and BackendError, before anything has started, when some task cannot run
         here.
         """
+        from lakeflow_meta.backends.local.jobs.local_runs import Order
+
         return self._runs.start(Order(job_id, parameters, trigger, token))
 
     def repair_run(self, run_id: int) -> None:
@@ -195,20 +186,20 @@ class LocalWorkspace:
 
     def get_run(self, run_id: int) -> JobRun:
         """See `JobsApi.get_run`."""
-        self._runs.store.end_abandoned()
-        return self._runs.store.get(run_id)
+        self._history.end_abandoned()
+        return self._history.get(run_id)
 
     def list_runs(self, job_id: int | None = None, limit: int = 25) -> list[JobRun]:
         """See `JobsApi.list_runs`."""
-        self._runs.store.end_abandoned()
-        return self._runs.store.newest(job_id, limit)
+        self._history.end_abandoned()
+        return self._history.newest(job_id, limit)
 
     def attempts(self, run_id: int) -> list[TaskRun]:
         """Every attempt of every task of a run, in the order of the tasks, oldest first.
 
         Those of a for_each task's iterations follow the task's own.
         """
-        return self._runs.store.attempts(run_id)
+        return self._history.attempts(run_id)
 
     def task_log(self, run_id: int, task_key: str, attempt: int | None = None) -> str:
         """What an attempt has printed so far; the last attempt if none is named.
@@ -219,6 +210,38 @@ class LocalWorkspace:
         return read_log(self.get_run(run_id), self.attempts(run_id), task_key, attempt)
 
     # ----------------------------------------------------------------- inside
+
+    @property
+    def _runs(self) -> LocalRuns:
+        with self._runs_lock:
+            if self._made_runs is None:
+                self._made_runs = self._make_runs()
+            return self._made_runs
+
+    def _make_runs(self) -> LocalRuns:
+        from lakeflow_meta.backends.local.jobs.dbutils.secrets import SecretStore
+        from lakeflow_meta.backends.local.jobs.local_runs import Equipment, LocalRuns
+        from lakeflow_meta.backends.local.jobs.run_plan import Slots
+        from lakeflow_meta.backends.local.jobs.task_runners import TaskRunners
+
+        runners = TaskRunners(
+            self._paths,
+            self._queries,
+            self._one_session_at_a_time,
+            self._own_task,
+            self._environment,
+            SecretStore(self._home / "secrets.yml"),
+        )
+        equipment = Equipment(
+            folder=self._home / "runs",
+            get_job=self._jobs.get_job,
+            runners=runners,
+            slots=Slots(self._max_parallel),
+            clock=self._clock,
+            sleep=self._sleep,
+            progress=lambda: self._progress,
+        )
+        return LocalRuns(self._database, self._history, equipment)
 
     def _one_session_at_a_time(self) -> SparkSession:
         """Tasks that start together must not start Spark together."""
