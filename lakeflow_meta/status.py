@@ -44,6 +44,8 @@ _DECLARED = (MODULES, DDL_SCRIPTS, EXTRACT_DETAILS, EXTRACTS, TABLES, SOURCES)
 _LATEST_RUNS = 100
 _TOLD_FAILURES = 3
 _COUNTED_ENTRIES = 20_000
+_BY_RUNS = frozenset({"ddl_script", "table"})
+"""Kinds of actions of a plan that `apply` leaves to a run of the module's job."""
 
 
 def status(app: App) -> Status:
@@ -69,10 +71,11 @@ def status(app: App) -> Status:
     )
     if app.store.version(app.tables.of(SOURCES)) is None:
         return found
-    pending, problems = _against_live(app, recorded)
+    pending, waiting, problems = _against_live(app, recorded)
     return replace(
         found,
         pending=pending,
+        waiting=waiting,
         problems=problems,
         runs=_latest_runs(app),
         upcoming=upcoming(app),
@@ -89,11 +92,16 @@ def _counts(recorded: Recorded, files: FilesStatus) -> dict[str, int]:
     }
 
 
-def _against_live(app: App, recorded: Recorded) -> tuple[list[str], list[str]]:
-    """What an apply would do, and what cannot be done as it is recorded."""
+def _against_live(app: App, recorded: Recorded) -> tuple[list[str], list[str], list[str]]:
+    """What an apply would do, what a run would do first, and what cannot be done as recorded."""
     found = plan(app, None)
     actions = found.to_dict()["actions"]
-    pending = [f"{a['action']} {a['name']}" for a in actions if not a.get("error")]
+    pending: list[str] = []
+    waiting: list[str] = []
+    for action in actions:
+        if not action.get("error"):
+            which = waiting if action["kind"] in _BY_RUNS else pending
+            which.append(f"{action['action']} {action['name']}")
     wrong = (recorded.problems, found.problems, app.manager.recorded_extracts().problems)
     problems = [str(problem) for some in wrong for problem in some]
     problems += [
@@ -101,7 +109,7 @@ def _against_live(app: App, recorded: Recorded) -> tuple[list[str], list[str]]:
         for a in actions
         if a.get("error") and a["name"] not in recorded.unreadable
     ]
-    return pending, problems
+    return pending, waiting, problems
 
 
 def _latest_runs(app: App) -> list[JobRun]:

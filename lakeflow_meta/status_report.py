@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from lakeflow_meta.serve_operations import Upcoming
 
 _SHOWN_ERRORS = 5
-_PROBLEMS, _FAILED, _RUNS, _NEXT = 3, 2, 4, 3
+_PROBLEMS, _FAILED, _RUNS, _NEXT = 3, 2, 3, 3
 """How many lines of each kind a screen has room for; the rest is counted."""
 _COLUMN = 46
 
@@ -98,6 +98,8 @@ class Status:
     runs: Sequence[JobRun]
     monitor: MonitorStatus | None = None
     """None where no monitor has run with this home."""
+    waiting: Sequence[str] = ()
+    """Scripts and tables that no apply brings up, but a run of their module does."""
     declared: DeclaredStatus | None = None
     """None where the project has no metadata folder."""
     upcoming: Sequence[Upcoming] = ()
@@ -113,7 +115,7 @@ class Status:
         return {
             "control_table": self.control_table,
             **self.counts,
-            "pending": list(self.pending),
+            "pending": [*self.pending, *self.waiting],
             "problems": list(self.problems),
             "monitor": asdict(self.monitor) if self.monitor else None,
             "runs": [_run_dict(run) for run in self.runs],
@@ -149,7 +151,14 @@ class Status:
         if self.pending:
             yield f"{_count(len(self.pending), 'change')} to apply: {_some(self.pending)}"
             yield "next: lakeflow-meta plan, then lakeflow-meta apply"
-        elif not self.counts.get("sources") and not self.problems:
+        if self.waiting:
+            count = _count(len(self.waiting), "script or table")
+            yield f"{count} to bring up: {_some(self.waiting)}"
+        if self.waiting and not self.pending:
+            yield "next: lakeflow-meta run MODULE, or lakeflow-meta ddl run and tables sync"
+        if self.pending or self.waiting:
+            return
+        if not self.counts.get("sources") and not self.problems:
             yield "nothing is recorded yet"
             if self.declared is None:
                 yield "next: lakeflow-meta init, or lakeflow-meta sync PATH"
@@ -224,7 +233,10 @@ def _took(run: JobRun) -> str:
 
 
 def _count(number: int, noun: str) -> str:
-    return f"1 {noun}" if number == 1 else f"{number:,} {noun}s"
+    """``2 scripts or tables`` for ``script or table``."""
+    if number == 1:
+        return f"1 {noun}"
+    return f"{number:,} {' or '.join(f'{word}s' for word in noun.split(' or '))}"
 
 
 def _some(names: Sequence[str]) -> str:

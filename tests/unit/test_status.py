@@ -201,6 +201,19 @@ def test_what_is_to_be_done_comes_with_its_command() -> None:
     ]
 
 
+def test_what_a_run_does_is_no_matter_of_apply() -> None:
+    waiting = ["run shop/001/1.sql", "create a.b.c"]
+    assert screen(waiting=waiting[:1])[1:] == [
+        "1 script or table to bring up: run shop/001/1.sql",
+        "next: lakeflow-meta run MODULE, or lakeflow-meta ddl run and tables sync",
+    ]
+    assert screen(pending=["create sales"], waiting=waiting)[1:] == [
+        "1 change to apply: create sales",
+        "next: lakeflow-meta plan, then lakeflow-meta apply",
+        "2 scripts or tables to bring up: run shop/001/1.sql, create a.b.c",
+    ]
+
+
 def test_metadata_that_is_wrong_says_how_to_see_it() -> None:
     lines = screen(declared=DeclaredStatus("metadata", problems=["a", "b"]))
     assert lines[1] == "✗ metadata: 2 problems; see: lakeflow-meta validate metadata"
@@ -221,6 +234,7 @@ def test_however_much_there_is_it_fits_one_screen() -> None:
         declared=DeclaredStatus("metadata", [f"+{n}" for n in range(1000)]),
         home="/p/.lakeflow",
         pending=[f"update {n}" for n in range(1000)],
+        waiting=[f"create {n}" for n in range(1000)],
         runs=[*bad, *good],
         upcoming=[entry(f"good{n}", next_at=NOW + HOUR) for n in range(1000)],
         files=FilesStatus(1, [(f"{n}.csv", "bad") for n in range(1000)]),
@@ -230,7 +244,7 @@ def test_however_much_there_is_it_fits_one_screen() -> None:
     assert "metadata: 1,000 changes to record: +0, +1, +2" in said
     assert "1,000 changes to apply: update 0, update 1, update 2, update 3 … and 996 more" in said
     assert "… and 498 more jobs whose last run failed" in said
-    assert "… and 497 more: lakeflow-meta runs" in said
+    assert "… and 498 more: lakeflow-meta runs" in said
     assert "… and 998 more: lakeflow-meta serve --list" in said
 
 

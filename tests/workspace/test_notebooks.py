@@ -141,6 +141,11 @@ def test_the_language_of_an_ipynb_may_be_sql() -> None:
         ("n.py", "# Databricks notebook source\n# MAGIC %run ./x\n# MAGIC y", "stands alone"),
         ("n.py", "# Databricks notebook source\n# MAGIC %fs mount a b", "%fs mount"),
         ("n.py", "# Databricks notebook source\n# MAGIC %fs cp a", "takes 2 arguments"),
+        (
+            "n.py",
+            "# Databricks notebook source\n# MAGIC %fs head a ten",
+            "number of bytes, not ten",
+        ),
         ("n.py", "# Databricks notebook source\n# MAGIC %sh", "needs a script"),
         ("n.py", "# Databricks notebook source\n# MAGIC %pip freeze", "%pip freeze"),
         ("n.ipynb", ipynb(code("%pip install x\nimport x")), "cell of its own"),
@@ -333,6 +338,7 @@ def test_the_errors_of_a_group_are_shown_below_it(tmp_path: Path) -> None:
         ),
         ("n.ipynb", ipynb(code("x = 1"), code("\n1 / 0")), "at cell 2, line 2: division"),
         ("n.py", "import sys\nsys.exit('no')", "SystemExit at cell 1, n.py:2: no"),
+        ("n.py", "raise KeyboardInterrupt", "KeyboardInterrupt at cell 1, n.py:1"),
     ],
 )
 def test_the_place_of_an_error_is_told_in_every_form(

@@ -454,15 +454,17 @@ def test_what_a_notebook_logs_and_what_it_starts_prints_is_in_its_log(
     bench: Bench, capfd: pytest.CaptureFixture[str]
 ) -> None:
     code = (
-        "import logging, subprocess, sys\n"
+        "import logging, os, subprocess, sys\n"
         "print('before')\n"
         "logging.getLogger('mine').warning('careful')\n"
         "program = 'import sys; print(1, flush=True); sys.stderr.write(\"two\")'\n"
         "done = subprocess.run([sys.executable, '-c', program])\n"
+        "status = os.system('echo three; exit 4')\n"
+        "assert os.waitstatus_to_exitcode(status) == 4\n"
         "print(subprocess.run(['echo', 'taken'], capture_output=True).stdout)\n"
     )
     (bench.project / "n.py").write_text(code)
     run = bench.run({"task_key": "n", "notebook_task": {"notebook_path": "n"}})
     log = bench.workspace.task_log(run.run_id, "n")
-    assert log == "--- cell 1 (python)\nbefore\nWARNING:mine:careful\n1\ntwob'taken\\n'\n"
+    assert log == "--- cell 1 (python)\nbefore\nWARNING:mine:careful\n1\ntwothree\nb'taken\\n'\n"
     assert capfd.readouterr() == ("", "")

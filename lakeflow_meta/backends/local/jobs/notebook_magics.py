@@ -100,7 +100,10 @@ def read_files(source: str) -> FileCall:
     arguments = tuple(word for word in words if word not in {"-r", "--recurse"} or not recurse)
     least, most = FILE_COMMANDS[command]
     if not least <= len(arguments) <= most:
-        raise UnreadableMagicError(f"%fs {command} takes {least} arguments, not {len(arguments)}")
+        asked = f"{least} to {most}" if most > least else str(least)
+        raise UnreadableMagicError(f"%fs {command} takes {asked} arguments, not {len(arguments)}")
+    if command == "head" and not all(word.isdecimal() for word in arguments[1:]):
+        raise UnreadableMagicError(f"%fs head takes a number of bytes, not {arguments[1]}")
     return FileCall(command, arguments, recurse)
 
 

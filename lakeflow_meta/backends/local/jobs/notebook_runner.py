@@ -140,7 +140,7 @@ class _NotebookRun:
         try:
             with interruptible(self._stop):
                 self._execute(cell, name)
-        except (Exception, SystemExit) as error:
+        except (Exception, SystemExit, KeyboardInterrupt) as error:
             if isinstance(error, SystemExit) and not error.code:
                 raise
             session = self._room.session if self._room.session.started else None

@@ -4,13 +4,14 @@
 replaced by a switch that looks up the log of whoever prints, and everything else goes where it
 went before. A `threading.Thread` that a task starts (so also a pool's) prints as the task that
 started it; a thread that outlives its task prints where it would have without one. What it logs,
-and what programs print that it starts by `subprocess`, goes to its log too, as long as it says
-nothing else; programs of ``os.system`` and ``os.fork`` keep this process's own output.
+and what programs print that it starts by `subprocess` or `os.system`, goes to its log too, as long
+as it says nothing else.
 """
 
 from __future__ import annotations
 
 import logging
+import os
 import subprocess
 import sys
 import threading
@@ -29,6 +30,7 @@ _tasks = 0
 _before: dict[str, Any] = {}
 _thread_start = threading.Thread.start
 _popen_init = subprocess.Popen.__init__
+_os_system = os.system
 _FIRST_STREAM = 4
 """Where ``stdout`` stands among the arguments of `subprocess.Popen`; ``stderr`` comes next."""
 
@@ -125,6 +127,14 @@ def _start_program(process: Any, *args: Any, **kwargs: Any) -> None:
     _popen_init(process, *args, **kwargs)
 
 
+def _system(command: Any) -> int:
+    """`os.system`, with the task's output; the status as of ``os.wait``."""
+    if _open_output() is None:
+        return _os_system(command)
+    code = subprocess.run(command, shell=True, check=False).returncode  # noqa: S602 - as it was
+    return code << 8 if code >= 0 else -code
+
+
 def _install() -> None:
     global _tasks
     with _lock:
@@ -135,6 +145,7 @@ def _install() -> None:
                 setattr(sys, name, _Switch(_before[name]))
             setattr(threading.Thread, "start", _start)  # noqa: B010 - a method is not assigned to
             setattr(subprocess.Popen, "__init__", _start_program)  # noqa: B010 - likewise
+            os.system = _system
             if logging.root.handlers:  # else Python writes to sys.stderr by itself
                 logging.root.addHandler(_task_log)
 
@@ -154,4 +165,6 @@ def _uninstall() -> None:
             setattr(threading.Thread, "start", _thread_start)  # noqa: B010 - likewise
         if subprocess.Popen.__init__ is _start_program:
             setattr(subprocess.Popen, "__init__", _popen_init)  # noqa: B010 - likewise
+        if os.system is _system:
+            os.system = _os_system
         logging.root.removeHandler(_task_log)
