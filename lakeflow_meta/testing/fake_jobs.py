@@ -20,8 +20,8 @@ from lakeflow_meta.backends.local.jobs.api_permissions import (
     updated,
 )
 from lakeflow_meta.backends.local.jobs.api_settings import INVALID, changed_settings, new_settings
-from lakeflow_meta.backends.local.jobs.repairing import to_repair
-from lakeflow_meta.backends.local.jobs.task_graph import (
+from lakeflow_meta.backends.local.runs.repairing import to_repair
+from lakeflow_meta.backends.local.runs.task_graph import (
     Ended,
     TaskNode,
     nodes_of,

@@ -27,8 +27,8 @@ from databricks.sdk.service.jobs import JobAccessControlRequest, JobSettings
 from databricks.sdk.service.sql import CreateQueryRequestQuery, UpdateQueryRequestQuery
 
 from lakeflow_meta.backends.local.jobs.api_settings import changed_settings, new_settings
-from lakeflow_meta.backends.local.jobs.repairing import to_repair
-from lakeflow_meta.backends.local.jobs.task_graph import Ended, nodes_of, run_outcome, verdict
+from lakeflow_meta.backends.local.runs.repairing import to_repair
+from lakeflow_meta.backends.local.runs.task_graph import Ended, nodes_of, run_outcome, verdict
 from lakeflow_meta.errors import BackendError
 from lakeflow_meta.ports import RunState, TaskRun
 

@@ -7,7 +7,7 @@ import dataclasses
 from databricks.sdk.service import jobs
 
 from lakeflow_meta.backends.local.jobs import api_settings
-from lakeflow_meta.backends.local.jobs.task_graph import RunIf
+from lakeflow_meta.backends.local.runs.task_graph import RunIf
 
 
 def fields(of: type) -> set[str]:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lakeflow_meta.backends.local.jobs.control_tasks import (
+from lakeflow_meta.backends.local.runs.control_tasks import (
     Condition,
     ForEach,
     Op,
@@ -18,11 +18,11 @@ from lakeflow_meta.backends.local.jobs.control_tasks import (
     read_for_each,
     read_run_job,
 )
-from lakeflow_meta.backends.local.jobs.job_tree import tree_problems
-from lakeflow_meta.backends.local.jobs.references import RunContext, TaskFacts
-from lakeflow_meta.backends.local.jobs.repairing import to_repair
-from lakeflow_meta.backends.local.jobs.task_graph import Dependency, TaskNode
-from lakeflow_meta.backends.local.jobs.task_work import UnrunnableTaskError
+from lakeflow_meta.backends.local.runs.job_tree import tree_problems
+from lakeflow_meta.backends.local.runs.references import RunContext, TaskFacts
+from lakeflow_meta.backends.local.runs.repairing import to_repair
+from lakeflow_meta.backends.local.runs.task_graph import Dependency, TaskNode
+from lakeflow_meta.backends.local.runs.task_work import UnrunnableTaskError
 from lakeflow_meta.errors import NotFoundError
 from lakeflow_meta.ports import LiveJob, TaskRun
 from lakeflow_meta.ports import RunState as S

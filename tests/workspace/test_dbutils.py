@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from lakeflow_meta.backends.local.jobs.dbutils.file_system import FileSystem
 from lakeflow_meta.backends.local.jobs.dbutils.secrets import Secrets, SecretStore
-from lakeflow_meta.backends.local.jobs.task_attempt import TaskFailedError
+from lakeflow_meta.backends.local.runs.task_attempt import TaskFailedError
 from lakeflow_meta.errors import ConfigError, NotFoundError
 from lakeflow_meta.paths import PathMap
 

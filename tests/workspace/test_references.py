@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lakeflow_meta.backends.local.jobs.references import (
+from lakeflow_meta.backends.local.runs.references import (
     RunContext,
     Surroundings,
     TaskFacts,
@@ -17,7 +17,7 @@ from lakeflow_meta.backends.local.jobs.references import (
     reference_problems,
     resolved,
 )
-from lakeflow_meta.backends.local.jobs.task_work import UnrunnableTaskError
+from lakeflow_meta.backends.local.runs.task_work import UnrunnableTaskError
 from lakeflow_meta.ports import RunState, Trigger, TriggerKind
 
 CONTEXT = RunContext(

@@ -228,7 +228,7 @@ def test_a_timeout_is_retried_only_when_asked(bench: Bench) -> None:
 def test_a_task_that_cannot_be_stopped_does_not_hold_up_the_run(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("lakeflow_meta.backends.local.jobs.crew.GIVE_UP_SECONDS", 0.3)
+    monkeypatch.setattr("lakeflow_meta.backends.local.runs.crew.GIVE_UP_SECONDS", 0.3)
     hold = threading.Event()
     bench.commands["stuck"] = lambda _: hold.wait()
     run = bench.run(

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lakeflow_meta.backends.local.jobs.frontier import Frontier
-from lakeflow_meta.backends.local.jobs.run_plan import PlannedTask
-from lakeflow_meta.backends.local.jobs.task_graph import (
+from lakeflow_meta.backends.local.runs.frontier import Frontier
+from lakeflow_meta.backends.local.runs.run_plan import PlannedTask
+from lakeflow_meta.backends.local.runs.task_graph import (
     Dependency,
     Ended,
     RunIf,
@@ -18,7 +18,7 @@ from lakeflow_meta.backends.local.jobs.task_graph import (
     run_outcome,
     verdict,
 )
-from lakeflow_meta.backends.local.jobs.task_work import Requirements, RetryPolicy
+from lakeflow_meta.backends.local.runs.task_work import Requirements, RetryPolicy
 from lakeflow_meta.ports import RunState as S
 
 OK, BAD, OUT, OFF = S.SUCCESS, S.FAILED, S.EXCLUDED, S.DISABLED

@@ -20,7 +20,7 @@ from lakeflow_meta.backends.local.jobs.failure_report import (
     line_and_column,
 )
 from lakeflow_meta.backends.local.jobs.sql_runner import condition_and_state, spark_details
-from lakeflow_meta.backends.local.jobs.task_attempt import TaskFailedError
+from lakeflow_meta.backends.local.runs.task_attempt import TaskFailedError
 from lakeflow_meta.errors import LakeflowMetaError
 
 if TYPE_CHECKING:

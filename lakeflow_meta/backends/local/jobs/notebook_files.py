@@ -18,7 +18,7 @@ from lakeflow_meta.backends.local.jobs.notebook_cells import (
     read_cells,
 )
 from lakeflow_meta.backends.local.jobs.notebook_magics import read_pip, read_run
-from lakeflow_meta.backends.local.jobs.task_attempt import TaskFailedError
+from lakeflow_meta.backends.local.runs.task_attempt import TaskFailedError
 from lakeflow_meta.errors import ConfigError
 from lakeflow_meta.paths import NOTEBOOK_ENDINGS, PathMap
 

@@ -38,13 +38,13 @@ from lakeflow_meta.backends.local.jobs.offered_modules import offered_names
 from lakeflow_meta.backends.local.jobs.project_modules import fresh_modules
 from lakeflow_meta.backends.local.jobs.side_run import run_beside
 from lakeflow_meta.backends.local.jobs.sql_runner import run_statements
-from lakeflow_meta.backends.local.jobs.task_attempt import (
+from lakeflow_meta.backends.local.jobs.task_session import TaskSession, task_session
+from lakeflow_meta.backends.local.runs.task_attempt import (
     StopSignal,
     TaskFailedError,
     interruptible,
 )
-from lakeflow_meta.backends.local.jobs.task_context import TaskValues
-from lakeflow_meta.backends.local.jobs.task_session import TaskSession, task_session
+from lakeflow_meta.backends.local.runs.task_context import TaskValues
 from lakeflow_meta.errors import ConfigError
 
 RunShell = Callable[[str, StopSignal], int]

@@ -15,7 +15,7 @@ from lakeflow_meta.backends.local.jobs.failure_report import (
 )
 from lakeflow_meta.backends.local.jobs.redacted_output import RedactedOutput
 from lakeflow_meta.backends.local.jobs.result_table import text_table
-from lakeflow_meta.backends.local.jobs.task_attempt import StopSignal, TaskFailedError
+from lakeflow_meta.backends.local.runs.task_attempt import StopSignal, TaskFailedError
 from lakeflow_meta.errors import LakeflowMetaError
 from lakeflow_meta.sql import LocatedStatement, locate_statements
 from lakeflow_meta.sql_tokens import parameter_names, tokens

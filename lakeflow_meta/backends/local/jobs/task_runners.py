@@ -26,15 +26,15 @@ from lakeflow_meta.backends.local.jobs.project_modules import wheels_on_path
 from lakeflow_meta.backends.local.jobs.redacted_output import RedactedOutput
 from lakeflow_meta.backends.local.jobs.result_table import json_rows
 from lakeflow_meta.backends.local.jobs.sql_runner import run_statements
-from lakeflow_meta.backends.local.jobs.task_attempt import (
+from lakeflow_meta.backends.local.jobs.task_output import captured
+from lakeflow_meta.backends.local.jobs.task_session import task_session
+from lakeflow_meta.backends.local.runs.task_attempt import (
     StopSignal,
     TaskFailedError,
     interruptible,
 )
-from lakeflow_meta.backends.local.jobs.task_context import TaskContext, TaskOutput
-from lakeflow_meta.backends.local.jobs.task_output import captured
-from lakeflow_meta.backends.local.jobs.task_session import task_session
-from lakeflow_meta.backends.local.jobs.task_work import (
+from lakeflow_meta.backends.local.runs.task_context import TaskContext, TaskOutput
+from lakeflow_meta.backends.local.runs.task_work import (
     Notebook,
     OwnTask,
     PythonFile,

@@ -11,8 +11,8 @@ from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
 
 from lakeflow_meta.backends.local.jobs.spark_on_demand import asked_sessions, pyspark_itself
-from lakeflow_meta.backends.local.jobs.task_attempt import StopSignal
 from lakeflow_meta.backends.local.jobs.task_output import marked_threads, not_captured
+from lakeflow_meta.backends.local.runs.task_attempt import StopSignal
 
 if TYPE_CHECKING:
     from pyspark import SparkContext

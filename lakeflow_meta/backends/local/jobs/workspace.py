@@ -15,9 +15,9 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from lakeflow_meta.backends.local.jobs.job_store import JobStore, PermissionStore, QueryStore
-from lakeflow_meta.backends.local.jobs.run_logs import read_log
-from lakeflow_meta.backends.local.jobs.run_store import RunStore
 from lakeflow_meta.backends.local.jobs.workspace_db import WorkspaceDb
+from lakeflow_meta.backends.local.runs.run_logs import read_log
+from lakeflow_meta.backends.local.runs.run_store import RunStore
 from lakeflow_meta.paths import PathMap
 from lakeflow_meta.ports import (
     BY_HAND,
@@ -35,8 +35,8 @@ from lakeflow_meta.progress import Progress, silent
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
-    from lakeflow_meta.backends.local.jobs.local_runs import LocalRuns
     from lakeflow_meta.backends.local.jobs.task_runners import Environment, OwnTaskRunner
+    from lakeflow_meta.backends.local.runs.local_runs import LocalRuns
 
 
 class LocalWorkspace:
@@ -163,7 +163,7 @@ class LocalWorkspace:
         it has no queue, and BackendError, before anything has started, when some task cannot run
         here.
         """
-        from lakeflow_meta.backends.local.jobs.local_runs import Order
+        from lakeflow_meta.backends.local.runs.local_runs import Order
 
         return self._runs.start(Order(job_id, parameters, trigger, token))
 
@@ -220,9 +220,9 @@ class LocalWorkspace:
 
     def _make_runs(self) -> LocalRuns:
         from lakeflow_meta.backends.local.jobs.dbutils.secrets import SecretStore
-        from lakeflow_meta.backends.local.jobs.local_runs import Equipment, LocalRuns
-        from lakeflow_meta.backends.local.jobs.run_plan import Slots
         from lakeflow_meta.backends.local.jobs.task_runners import TaskRunners
+        from lakeflow_meta.backends.local.runs.local_runs import Equipment, LocalRuns
+        from lakeflow_meta.backends.local.runs.run_plan import Slots
 
         runners = TaskRunners(
             self._paths,

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 from lakeflow_meta.backends.local.jobs.dbutils.utility import Utility
-from lakeflow_meta.backends.local.jobs.task_attempt import TaskFailedError
+from lakeflow_meta.backends.local.runs.task_attempt import TaskFailedError
 
 
 class Widgets(Utility):

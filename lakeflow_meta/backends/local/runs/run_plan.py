@@ -12,10 +12,10 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from lakeflow_meta.backends.local.jobs.control_tasks import ForEach
-from lakeflow_meta.backends.local.jobs.references import RunContext
-from lakeflow_meta.backends.local.jobs.task_graph import Ended, TaskNode
-from lakeflow_meta.backends.local.jobs.task_work import Requirements, RetryPolicy
+from lakeflow_meta.backends.local.runs.control_tasks import ForEach
+from lakeflow_meta.backends.local.runs.references import RunContext
+from lakeflow_meta.backends.local.runs.task_graph import Ended, TaskNode
+from lakeflow_meta.backends.local.runs.task_work import Requirements, RetryPolicy
 from lakeflow_meta.ports import TaskRun
 
 

@@ -16,9 +16,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TextIO
 
-from lakeflow_meta.backends.local.jobs.task_context import TaskOutput
 from lakeflow_meta.backends.local.jobs.task_output import captured
-from lakeflow_meta.backends.local.jobs.task_work import UnrunnableTaskError
+from lakeflow_meta.backends.local.runs.task_context import TaskOutput
+from lakeflow_meta.backends.local.runs.task_work import UnrunnableTaskError
 from lakeflow_meta.errors import LakeflowMetaError
 
 _SHORT = 300

@@ -8,14 +8,15 @@ from difflib import get_close_matches
 from typing import Any
 
 from lakeflow_meta.backends.local.jobs.api_settings import INVALID, dependencies, task_type
-from lakeflow_meta.backends.local.jobs.control_tasks import (
+from lakeflow_meta.backends.local.jobs.task_runners import TaskRunners
+from lakeflow_meta.backends.local.runs.control_tasks import (
     inputs_of,
     read_condition,
     read_for_each,
     read_run_job,
 )
-from lakeflow_meta.backends.local.jobs.job_tree import GetJob, tree_problems
-from lakeflow_meta.backends.local.jobs.references import (
+from lakeflow_meta.backends.local.runs.job_tree import GetJob, tree_problems
+from lakeflow_meta.backends.local.runs.references import (
     RunContext,
     Surroundings,
     is_known_late,
@@ -23,10 +24,9 @@ from lakeflow_meta.backends.local.jobs.references import (
     reference_problems,
     resolved,
 )
-from lakeflow_meta.backends.local.jobs.run_plan import PlannedTask, TaskKind
-from lakeflow_meta.backends.local.jobs.task_graph import TaskNode, nodes_of
-from lakeflow_meta.backends.local.jobs.task_runners import TaskRunners
-from lakeflow_meta.backends.local.jobs.task_work import (
+from lakeflow_meta.backends.local.runs.run_plan import PlannedTask, TaskKind
+from lakeflow_meta.backends.local.runs.task_graph import TaskNode, nodes_of
+from lakeflow_meta.backends.local.runs.task_work import (
     RetryPolicy,
     UnrunnableTaskError,
     read_policy,

@@ -13,22 +13,22 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from lakeflow_meta.backends.local.jobs.run_rows import (
+from lakeflow_meta.backends.local.jobs.workspace_db import WorkspaceDb
+from lakeflow_meta.backends.local.runs.run_rows import (
     last_attempts,
     run_of,
     task_of,
     text_of,
     values_of,
 )
-from lakeflow_meta.backends.local.jobs.run_statements import (
+from lakeflow_meta.backends.local.runs.run_statements import (
     ATTEMPTS,
     INSERT_RUN,
     PUT_TASK,
     QUEUE_AGAIN,
     TAKE_TURN,
 )
-from lakeflow_meta.backends.local.jobs.task_graph import Ended, nodes_of, run_outcome
-from lakeflow_meta.backends.local.jobs.workspace_db import WorkspaceDb
+from lakeflow_meta.backends.local.runs.task_graph import Ended, nodes_of, run_outcome
 from lakeflow_meta.backends.processes import has_ended, process_name
 from lakeflow_meta.errors import ConflictError, NotFoundError
 from lakeflow_meta.ports import BY_HAND, Clock, JobRun, LiveJob, RunState, TaskRun, Trigger, utc_now

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from lakeflow_meta.backends.local.jobs.run_plan import Before, Step
-from lakeflow_meta.backends.local.jobs.task_graph import Ended, TaskNode
+from lakeflow_meta.backends.local.runs.run_plan import Before, Step
+from lakeflow_meta.backends.local.runs.task_graph import Ended, TaskNode
 from lakeflow_meta.ports import RunState, TaskRun
 
 _DONE_WITH = frozenset({RunState.SUCCESS, RunState.EXCLUDED, RunState.DISABLED})

@@ -11,8 +11,8 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
-from lakeflow_meta.backends.local.jobs.task_context import MAX_VALUES, value_as_json
 from lakeflow_meta.backends.local.jobs.workspace_db import WorkspaceDb
+from lakeflow_meta.backends.local.runs.task_context import MAX_VALUES, value_as_json
 from lakeflow_meta.errors import BackendError, NotFoundError
 
 

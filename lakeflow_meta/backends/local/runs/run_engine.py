@@ -12,17 +12,17 @@ import time
 from collections.abc import Iterator
 from dataclasses import replace
 
-from lakeflow_meta.backends.local.jobs.crew import Crew, RunningStep, WaitingStep
-from lakeflow_meta.backends.local.jobs.frontier import Frontier
-from lakeflow_meta.backends.local.jobs.loops import Loop
-from lakeflow_meta.backends.local.jobs.references import NOTHING
-from lakeflow_meta.backends.local.jobs.run_journal import RunJournal
-from lakeflow_meta.backends.local.jobs.run_plan import PlannedTask, RunPlan, Slots, Step, TaskKind
-from lakeflow_meta.backends.local.jobs.run_store import RunStore
-from lakeflow_meta.backends.local.jobs.step_work import Moment, StepWork
-from lakeflow_meta.backends.local.jobs.task_attempt import Attempt
-from lakeflow_meta.backends.local.jobs.task_graph import Ended, run_outcome
-from lakeflow_meta.backends.local.jobs.task_work import UnrunnableTaskError
+from lakeflow_meta.backends.local.runs.crew import Crew, RunningStep, WaitingStep
+from lakeflow_meta.backends.local.runs.frontier import Frontier
+from lakeflow_meta.backends.local.runs.loops import Loop
+from lakeflow_meta.backends.local.runs.references import NOTHING
+from lakeflow_meta.backends.local.runs.run_journal import RunJournal
+from lakeflow_meta.backends.local.runs.run_plan import PlannedTask, RunPlan, Slots, Step, TaskKind
+from lakeflow_meta.backends.local.runs.run_store import RunStore
+from lakeflow_meta.backends.local.runs.step_work import Moment, StepWork
+from lakeflow_meta.backends.local.runs.task_attempt import Attempt
+from lakeflow_meta.backends.local.runs.task_graph import Ended, run_outcome
+from lakeflow_meta.backends.local.runs.task_work import UnrunnableTaskError
 from lakeflow_meta.ports import Clock, RunState, TaskRun
 from lakeflow_meta.progress import StepState
 

@@ -13,21 +13,21 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from lakeflow_meta.backends.local.jobs.control_tasks import RunJob
-from lakeflow_meta.backends.local.jobs.crew import GIVE_UP_SECONDS
-from lakeflow_meta.backends.local.jobs.job_tree import GetJob
-from lakeflow_meta.backends.local.jobs.references import RunContext
-from lakeflow_meta.backends.local.jobs.repairing import before_repair, to_repair
-from lakeflow_meta.backends.local.jobs.run_engine import RunEngine
-from lakeflow_meta.backends.local.jobs.run_journal import RunJournal
-from lakeflow_meta.backends.local.jobs.run_plan import RunPlan, Slots
-from lakeflow_meta.backends.local.jobs.run_planning import Planner, job_parameters, with_parameters
-from lakeflow_meta.backends.local.jobs.run_store import EndedRun, NewRun, Parent, RunStore
-from lakeflow_meta.backends.local.jobs.step_work import StepWork
-from lakeflow_meta.backends.local.jobs.task_graph import nodes_of
 from lakeflow_meta.backends.local.jobs.task_runners import TaskRunners
-from lakeflow_meta.backends.local.jobs.value_store import ValueStore
 from lakeflow_meta.backends.local.jobs.workspace_db import WorkspaceDb
+from lakeflow_meta.backends.local.runs.control_tasks import RunJob
+from lakeflow_meta.backends.local.runs.crew import GIVE_UP_SECONDS
+from lakeflow_meta.backends.local.runs.job_tree import GetJob
+from lakeflow_meta.backends.local.runs.references import RunContext
+from lakeflow_meta.backends.local.runs.repairing import before_repair, to_repair
+from lakeflow_meta.backends.local.runs.run_engine import RunEngine
+from lakeflow_meta.backends.local.runs.run_journal import RunJournal
+from lakeflow_meta.backends.local.runs.run_plan import RunPlan, Slots
+from lakeflow_meta.backends.local.runs.run_planning import Planner, job_parameters, with_parameters
+from lakeflow_meta.backends.local.runs.run_store import EndedRun, NewRun, Parent, RunStore
+from lakeflow_meta.backends.local.runs.step_work import StepWork
+from lakeflow_meta.backends.local.runs.task_graph import nodes_of
+from lakeflow_meta.backends.local.runs.value_store import ValueStore
 from lakeflow_meta.errors import ConflictError
 from lakeflow_meta.ports import (
     BY_HAND,

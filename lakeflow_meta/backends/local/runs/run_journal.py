@@ -9,9 +9,9 @@ from __future__ import annotations
 import logging
 from pathlib import Path
 
-from lakeflow_meta.backends.local.jobs.run_plan import RunPlan
-from lakeflow_meta.backends.local.jobs.run_store import RunStore
-from lakeflow_meta.backends.local.jobs.task_context import MAX_VALUE_BYTES, TaskOutput, as_json
+from lakeflow_meta.backends.local.runs.run_plan import RunPlan
+from lakeflow_meta.backends.local.runs.run_store import RunStore
+from lakeflow_meta.backends.local.runs.task_context import MAX_VALUE_BYTES, TaskOutput, as_json
 from lakeflow_meta.ports import RunState, TaskRun
 from lakeflow_meta.progress import Event, Progress, StepState
 

@@ -9,22 +9,22 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Protocol, TextIO
 
-from lakeflow_meta.backends.local.jobs.control_tasks import (
+from lakeflow_meta.backends.local.jobs.task_runners import TaskRunners
+from lakeflow_meta.backends.local.runs.control_tasks import (
     ForEach,
     RunJob,
     inputs_of,
     read_condition,
     read_run_job,
 )
-from lakeflow_meta.backends.local.jobs.references import NOTHING, RunContext, TaskFacts, resolved
-from lakeflow_meta.backends.local.jobs.run_plan import PlannedTask, RunPlan, Step, TaskKind
-from lakeflow_meta.backends.local.jobs.run_store import Parent
-from lakeflow_meta.backends.local.jobs.task_attempt import StopSignal, TaskFailedError
-from lakeflow_meta.backends.local.jobs.task_context import TaskContext, TaskOutput
-from lakeflow_meta.backends.local.jobs.task_graph import Ended
-from lakeflow_meta.backends.local.jobs.task_runners import TaskRunners
-from lakeflow_meta.backends.local.jobs.task_work import read_work
-from lakeflow_meta.backends.local.jobs.value_store import RunValues, ValueStore
+from lakeflow_meta.backends.local.runs.references import NOTHING, RunContext, TaskFacts, resolved
+from lakeflow_meta.backends.local.runs.run_plan import PlannedTask, RunPlan, Step, TaskKind
+from lakeflow_meta.backends.local.runs.run_store import Parent
+from lakeflow_meta.backends.local.runs.task_attempt import StopSignal, TaskFailedError
+from lakeflow_meta.backends.local.runs.task_context import TaskContext, TaskOutput
+from lakeflow_meta.backends.local.runs.task_graph import Ended
+from lakeflow_meta.backends.local.runs.task_work import read_work
+from lakeflow_meta.backends.local.runs.value_store import RunValues, ValueStore
 from lakeflow_meta.ports import JobRun, RunState
 
 Work = Callable[[TextIO, StopSignal], TaskOutput | None]

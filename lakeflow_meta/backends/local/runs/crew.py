@@ -10,8 +10,8 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from lakeflow_meta.backends.local.jobs.run_plan import PlannedTask, Slots, Step, TaskKind
-from lakeflow_meta.backends.local.jobs.task_attempt import Attempt
+from lakeflow_meta.backends.local.runs.run_plan import PlannedTask, Slots, Step, TaskKind
+from lakeflow_meta.backends.local.runs.task_attempt import Attempt
 from lakeflow_meta.ports import RunState, TaskRun
 
 logger = logging.getLogger(__name__)

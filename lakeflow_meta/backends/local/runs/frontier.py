@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 
-from lakeflow_meta.backends.local.jobs.run_plan import PlannedTask
-from lakeflow_meta.backends.local.jobs.task_graph import Ended, verdict
+from lakeflow_meta.backends.local.runs.run_plan import PlannedTask
+from lakeflow_meta.backends.local.runs.task_graph import Ended, verdict
 from lakeflow_meta.ports import RunState
 
 
