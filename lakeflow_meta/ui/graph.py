@@ -23,6 +23,10 @@ _SWEEPS = 6
 _MOST_BENDS = 4000
 """Above so many places in between, lines are drawn straight: the picture is a blot anyway."""
 
+_TOWER = 8
+_MOST_SIDE_BY_SIDE = 5
+"""Of tasks that have no lines: so many in a column at least, and so many columns at most."""
+
 
 @dataclass(frozen=True, slots=True)
 class Edge:
@@ -96,6 +100,7 @@ def draw(keys: Sequence[str], edges: Iterable[Edge]) -> Picture:
     places = [_Place(number, key) for key, number in numbers.items()]
     steps = _joined(_acyclic(numbers, edges), places)
     columns = _columns(len(places), steps)
+    _spread(columns, steps)
     chains = _with_bends(steps, columns, places)
     layers = _layers(columns)
     links = [(a, b) for chain, _ in chains for a, b in pairwise(chain)]
@@ -170,6 +175,16 @@ def _columns(count: int, steps: _Steps) -> list[int]:
             if not waiting[child]:
                 ready.append(child)
     return columns
+
+
+def _spread(columns: list[int], steps: _Steps) -> None:
+    """Put many tasks that have no lines side by side; one column of them would be a tower."""
+    joined = {number for parent, child, _ in steps for number in (parent, child)}
+    alone = [number for number in range(len(columns)) if number not in joined]
+    wide = max(max(columns, default=0) + 1, min(_MOST_SIDE_BY_SIDE, -(-len(alone) // _TOWER)))
+    rows = max(_TOWER, -(-len(alone) // wide))
+    for place, number in enumerate(alone):
+        columns[number] = place // rows
 
 
 def _with_bends(

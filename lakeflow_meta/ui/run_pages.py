@@ -105,7 +105,8 @@ def run_page(snapshot: Snapshot, at: Place) -> Page:
 def _run_banner(run: JobRun) -> Banner:
     """How it ended; of a failure the first cause, and the remedy."""
     causes = [f"{t.label}: {t.error}" for t in run.tasks if t.state in _CAUSES and t.error]
-    lines = [run.error, *causes[:1]]
+    more = [f"{len(causes) - 1} more failed"] if len(causes) > 1 else []
+    lines = [run.error, *causes[:1], *more]
     if run.state.bad and run.state.ended:
         lines.append(f"lakeflow-meta run --repair {run.run_id} runs again what failed")
     return Banner(state_mark(run.state), "\n".join(filter(None, lines)))

@@ -44,6 +44,15 @@ def test_every_task_is_drawn_once_inside_the_picture_and_none_touches_another(
                 assert apart_enough, (one, other)
 
 
+def test_many_tasks_without_lines_stand_side_by_side() -> None:
+    few = draw([f"t{number}" for number in range(8)], [])
+    assert len(set(lefts(few).values())) == 1
+    many = draw([f"t{number}" for number in range(58)], [])
+    assert len(set(lefts(many).values())) == 5
+    assert many.height < 2 * few.height
+    assert lefts(many)["t0"] < lefts(many)["t57"]
+
+
 @given(graphs())
 def test_lines_run_from_left_to_right(graph: tuple[list[str], list[Edge]]) -> None:
     for line in draw(*graph).lines:
