@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import datetime, timedelta
+from math import ceil
 from typing import TYPE_CHECKING, Any
 
 from lakeflow_meta.ports import JobRun, RunState
@@ -271,7 +272,7 @@ def _ahead(now: datetime | None, at: datetime) -> str:
     if now is None or at <= now:
         return ""
     seconds = (at - now).total_seconds()
-    return f"in {_span(seconds)}, " if seconds >= 60 else "in a minute, "
+    return f"in {_span(seconds)}, " if seconds >= 60 else f"in {ceil(seconds)} s, "
 
 
 def _span(seconds: float) -> str:

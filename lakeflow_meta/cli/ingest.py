@@ -165,7 +165,10 @@ class _Report(Protocol):
 def _show(session: Session, act: Callable[[], _Report]) -> None:
     with watching(session.progress, session.output.err):
         report = act()
-    session.output.result(report.to_dict(), report.lines())
+    lines = list(report.lines())
+    session.output.result(report.to_dict(), lines)
+    if not lines:
+        session.output.message("nothing to ingest: no file source is recorded")
     report.raise_failures()
 
 

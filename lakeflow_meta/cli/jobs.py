@@ -252,7 +252,7 @@ def runs(
         _show_latest(session)
         return
     if logs is not None:
-        session.output.out.write(session.app.target.task_log(run_id, logs, attempt))
+        _show_log(session, run_id, logs, attempt)
         return
     found = session.app.jobs.get_run(run_id)
     attempts = session.app.target.attempts(run_id)
@@ -264,10 +264,21 @@ def runs(
     show_attempts(session, found, attempts)
 
 
+def _show_log(session: Session, run_id: int, task: str, attempt: int | None) -> None:
+    log = session.app.target.task_log(run_id, task, attempt)
+    if session.output.as_json:
+        session.output.result({"run_id": run_id, "task": task, "log": log})
+    else:
+        session.output.out.write(log)
+
+
 def _show_latest(session: Session) -> None:
     latest = session.app.jobs.list_runs()
     if session.output.as_json:
         session.output.result([run_dict(one) for one in latest])
+        return
+    if not latest:
+        session.output.message("no run yet: lakeflow-meta run MODULE")
         return
     rows = [
         (one.run_id, one.job_name, one.state, one.trigger.kind, one.started_at, seconds_of(one))

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 from lakeflow_meta.cli.output import Session
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from lakeflow_meta.ports import JobRun, TaskRun
 
 SHOWN_ITERATIONS = 20
@@ -64,15 +66,16 @@ def show_runs(session: Session, ended: Iterable[JobRun]) -> None:
     if session.output.as_json:
         return
     for one in ended:
+        word = "in" if one.state.ended else "for"
         session.output.line(
-            f"\n{one.job_name}: {one.state} in {seconds_of(one):.1f} s (run {one.run_id})"
+            f"\n{one.job_name}: {one.state} {word} {seconds_of(one):.1f} s (run {one.run_id})"
         )
         for line in _about(one):
             session.output.line(line)
         rows = [
-            (row.label, _how(row), row.seconds, row.error)
+            (row.label, _how(row), _seconds_so_far(row), row.error)
             for task in one.tasks
-            for row in (task, *task.iterations[:SHOWN_ITERATIONS])
+            for row in (task, *_shown_iterations(task))
         ]
         session.output.table(("task", "state", "seconds", "error"), rows)
         for line in (*_longer(one), *_logs_of_failed(one)):
@@ -116,18 +119,29 @@ def _short(text: str) -> str:
     return text if len(text) <= SHOWN_INPUT else text[: SHOWN_INPUT - 1] + "…"
 
 
+def _shown_iterations(task: TaskRun) -> list[TaskRun]:
+    """As many as fit, those that went wrong before others, in their order."""
+    wrong_first = sorted(task.iterations, key=lambda one: not one.state.bad)
+    return sorted(wrong_first[:SHOWN_ITERATIONS], key=lambda one: one.iteration or 0)
+
+
 def _longer(run: JobRun) -> Iterator[str]:
     for task in run.tasks:
         more = len(task.iterations) - SHOWN_ITERATIONS
         if more > 0:
-            yield f"… and {more} more iterations of {task.task_key}: runs {run.run_id} --json"
+            hint = f"lakeflow-meta --json runs {run.run_id}"
+            yield f"… and {more} more iterations of {task.task_key}: {hint}"
 
 
 def _logs_of_failed(run: JobRun) -> Iterator[str]:
     """Where to look, and what to do then."""
     rows = [row for task in run.tasks for row in (task, *task.iterations)]
-    for row in [row for row in rows if row.error and row.log_path][:SHOWN_LOGS]:
+    failed = [row for row in rows if row.error and row.log_path]
+    for row in failed[:SHOWN_LOGS]:
         yield f"log of {row.label}: {row.log_path}"
+    if len(failed) > SHOWN_LOGS:
+        more = f"… and {len(failed) - SHOWN_LOGS} more"
+        yield f"{more}: lakeflow-meta runs {run.run_id} --logs TASK"
     if run.state.ended and any(row.state.bad for row in rows):
         yield f"run again what failed: lakeflow-meta run --repair {run.run_id}"
 
@@ -143,6 +157,18 @@ def show_attempts(session: Session, run: JobRun, attempts: Sequence[TaskRun]) ->
 
 
 def seconds_of(run: JobRun) -> float:
-    """From its start, or the start of its last repair, to its end."""
+    """From its start, or the start of its last repair, to its end, or to now."""
     began = run.repaired_at or run.started_at
-    return (run.ended_at - began).total_seconds() if run.ended_at else 0.0
+    return max(0.0, ((run.ended_at or _now()) - began).total_seconds())
+
+
+def _seconds_so_far(task: TaskRun) -> float:
+    if task.started_at is None or task.ended_at is not None or task.state.ended:
+        return task.seconds
+    return max(0.0, (_now() - task.started_at).total_seconds())
+
+
+def _now() -> datetime:
+    from lakeflow_meta.ports import utc_now
+
+    return utc_now()

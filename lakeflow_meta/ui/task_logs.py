@@ -32,7 +32,7 @@ class Tail:
 
 def whole_number(text: str, what: str) -> int:
     """An id of a request. Raises NotFoundError for what is none."""
-    if not (text.isascii() and text.isdigit() and len(text) < 20):
+    if not (text.isascii() and text.isdigit() and len(text) < 19):
         raise NotFoundError(f"there is no {what} {text!r}")
     return int(text)
 

@@ -162,7 +162,11 @@ def test_where_all_is_well_the_screen_is_short() -> None:
         home="/p/.lakeflow",
         home_bytes=12_345_678,
         runs=[run_of("sales", RunState.SUCCESS)],
-        upcoming=[entry("sales", next_at=NOW + HOUR), entry("old", paused=True)],
+        upcoming=[
+            entry("soon", next_at=NOW + HOUR / 1200),
+            entry("sales", next_at=NOW + HOUR),
+            entry("old", paused=True),
+        ],
     )
     assert lines == [
         "main.lakeflow.etl_control: 2 modules, 1,000 sources, 3 tables, 12,000 files ingested",
@@ -170,6 +174,7 @@ def test_where_all_is_well_the_screen_is_short() -> None:
         "metadata: everything is recorded as declared",
         "everything is as recorded",
         "last run of sales: success in 1800.0 s, 30 minutes ago (run 7)",
+        "next run of soon: in 3 s, 2026-03-01 12:00 UTC (every hour)",
         "next run of sales: in 1 hour, 2026-03-01 13:00 UTC (every hour)",
         "paused: 1 job",
     ]

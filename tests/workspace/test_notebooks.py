@@ -339,6 +339,7 @@ def test_the_errors_of_a_group_are_shown_below_it(tmp_path: Path) -> None:
         ("n.ipynb", ipynb(code("x = 1"), code("\n1 / 0")), "at cell 2, line 2: division"),
         ("n.py", "import sys\nsys.exit('no')", "SystemExit at cell 1, n.py:2: no"),
         ("n.py", "raise KeyboardInterrupt", "KeyboardInterrupt at cell 1, n.py:1"),
+        ("n.py", "\nassert 1 > 2", "AssertionError at cell 1, n.py:2: assert 1 > 2"),
     ],
 )
 def test_the_place_of_an_error_is_told_in_every_form(

@@ -468,3 +468,18 @@ def test_what_a_notebook_logs_and_what_it_starts_prints_is_in_its_log(
     log = bench.workspace.task_log(run.run_id, "n")
     assert log == "--- cell 1 (python)\nbefore\nWARNING:mine:careful\n1\ntwothree\nb'taken\\n'\n"
     assert capfd.readouterr() == ("", "")
+
+
+def test_what_a_notebook_prints_can_be_read_while_it_runs(bench: Bench) -> None:
+    code = "print('early')\nfrom pathlib import Path\n"
+    code += f"log, = Path({str(bench.home)!r}).glob('**/n.log')\nprint(len(log.read_text()))\n"
+    (bench.project / "n.py").write_text(code)
+    run = bench.run({"task_key": "n", "notebook_task": {"notebook_path": "n"}})
+    log = bench.workspace.task_log(run.run_id, "n")
+    assert log == "--- cell 1 (python)\nearly\n26\n"
+
+
+def test_a_run_id_that_no_database_holds_is_a_run_that_does_not_exist(bench: Bench) -> None:
+    for ask in (bench.workspace.get_run, bench.workspace.repair_run):
+        with pytest.raises(NotFoundError, match=r"run 9{30} does not exist"):
+            ask(int("9" * 30))

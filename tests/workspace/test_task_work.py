@@ -110,3 +110,4 @@ def test_an_error_is_told_in_one_short_line() -> None:
     assert short_error(KeyError()) == "KeyError"
     assert short_error(TaskFailedError("plain words")) == "plain words"
     assert len(short_error(ValueError("x" * 1000))) == 300
+    assert short_error(TaskFailedError("a\x1b[2Jb\tä")) == "a\ufffd[2Jb\tä"

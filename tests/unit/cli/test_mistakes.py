@@ -231,6 +231,13 @@ def test_a_port_that_is_taken_is_one_clear_error(project: Project) -> None:
     assert (project.code, "--port" in said) == (2, True)
 
 
+def test_an_ingest_without_sources_and_a_report_into_a_folder_say_so(project: Project) -> None:
+    assert project.types("ingest") == "nothing to ingest: no file source is recorded\n"
+    assert project.code == 0
+    assert "it is a folder; name a file in it" in project.types("report", "-o", ".")
+    assert project.code == 2
+
+
 def test_a_full_disk_is_one_clear_error(project: Project) -> None:
     """The device is Linux's own: whatever is written to it does not fit."""
     recorded(project)

@@ -2,6 +2,8 @@
 
 import io
 import json
+import re
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +12,10 @@ import pytest
 from lakeflow_meta.app import App
 from lakeflow_meta.cli.main import run
 from lakeflow_meta.cli.output import Output, Session
+from lakeflow_meta.cli.run_output import show_runs
+from lakeflow_meta.ports import JobRun, RunState, TaskRun
+
+BEGAN = datetime(2026, 1, 1, tzinfo=UTC)
 
 CODE = """
 import pathlib, sys
@@ -152,3 +158,51 @@ def test_a_run_that_does_not_exist_is_told(commands: Commands) -> None:
         code, _, said = commands(*arguments)
         assert code != 0
         assert "run 7 does not exist" in said
+
+
+def test_a_log_is_given_as_json_too_and_no_run_is_said(commands: Commands) -> None:
+    assert commands("runs") == (0, "", "no run yet: lakeflow-meta run MODULE\n")
+    assert commands.json("runs") == []
+    run_id = str(commands.failed_run())
+    found = commands.json("runs", run_id, "--logs", "regions[0]")
+    assert found == {"run_id": int(run_id), "task": "regions[0]", "log": "got us\n"}
+
+
+def task_run(state: RunState, **fields: Any) -> TaskRun:
+    return TaskRun(task_key="each", state=state, **fields)
+
+
+def shown(found: JobRun) -> str:
+    out = io.StringIO()
+    show_runs(Session(Output(out=out)), [found])
+    return out.getvalue()
+
+
+def test_of_many_iterations_those_that_failed_are_shown_and_the_rest_counted() -> None:
+    last = task_run(RunState.FAILED, iteration=29, error="no such region", log_path=Path("x.log"))
+    others = [task_run(RunState.SUCCESS, iteration=number) for number in range(29)]
+    each = task_run(RunState.FAILED, iterations=(*others, last))
+    text = shown(JobRun(7, 1, "j", RunState.FAILED, BEGAN, BEGAN, tasks=(each,)))
+    assert "each[18]" in text
+    assert "each[19]" not in text
+    assert "no such region" in text
+    assert "… and 10 more iterations of each: lakeflow-meta --json runs 7\n" in text
+
+
+def test_of_many_failures_the_logs_that_are_left_out_are_counted() -> None:
+    failed = [
+        task_run(RunState.FAILED, iteration=number, error="no", log_path=Path("x.log"))
+        for number in range(8)
+    ]
+    each = task_run(RunState.FAILED, iterations=tuple(failed))
+    text = shown(JobRun(7, 1, "j", RunState.FAILED, BEGAN, BEGAN, tasks=(each,)))
+    assert text.count("log of each[") == 5
+    assert "… and 3 more: lakeflow-meta runs 7 --logs TASK\n" in text
+
+
+def test_of_what_is_running_the_time_so_far_is_shown() -> None:
+    each = task_run(RunState.RUNNING, started_at=BEGAN)
+    text = shown(JobRun(7, 1, "j", RunState.RUNNING, BEGAN, None, tasks=(each,)))
+    said = re.search(r"j: running for (\d+)\.\d s", text)
+    assert said is not None
+    assert int(said[1]) > 3600

@@ -204,7 +204,8 @@ def test_settings_show_where_they_are_from_and_no_secret(website: Website) -> No
 @pytest.mark.parametrize(
     "address",
     ["/nothing", "/overview", "/module?name=none", "/run?id=1", "/run?id=x", "/run", "/task?run=1",
-     "/table?name=a.b.c", "/log?run=1&key=x", "/static/../server.py", "/static/", "/static"],
+     "/run?id=9999999999999999999", "/table?name=a.b.c", "/log?run=1&key=x",
+     "/static/../server.py", "/static/", "/static"],
 )  # fmt: skip
 def test_what_is_not_there_is_not_found(website: Website, address: str) -> None:
     parts = urlsplit(address)

@@ -51,9 +51,11 @@ def cell_failed(
     name = failure.condition if failure else _name(error)
     message = failure.message if failure else _message(error)
     head = f"{name} at {place}" if name else place
-    shown = f"{head}: {first_line_of(message)}"
+    known = 0 < line <= code.count("\n") + 1
+    why = first_line_of(message) or (code.split("\n")[line - 1].strip() if known else "")
+    shown = f"{head}: {why}" if why else head
     report = [f"error: {_title(error, failure, place)}", message or "(no message)", ""]
-    if line and line <= code.count("\n") + 1:
+    if known:
         report += [_code_excerpt(code, line, source), ""]
     report += [*_of_sql(failure), *_frames(error)]
     report += spark_details(failure, output) if failure else list(_causes(error))

@@ -166,7 +166,10 @@ class WorkspaceDb:
     def rows(self, query: str, values: Sequence[Any] = ()) -> list[sqlite3.Row]:
         """The rows of one constant SELECT."""
         with self._lock, _translated(self._path):
-            return self._connection.execute(query, values).fetchall()
+            try:
+                return self._connection.execute(query, values).fetchall()
+            except OverflowError:  # a number of more than 64 bits stands in no row
+                return []
 
     def close(self) -> None:
         """Close the connection; further calls fail."""

@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TextIO
+from unicodedata import category
 
 from lakeflow_meta.backends.local.jobs.task_output import captured
 from lakeflow_meta.backends.local.runs.task_context import TaskOutput
@@ -136,7 +137,9 @@ class Attempt:
             self._on_end()
 
     def _attempt(self) -> AttemptResult:
-        with self.log_path.open("w", encoding="utf-8", errors="backslashreplace") as output:
+        by_line = 1  # who follows the run reads what was printed, also after a kill
+        log = self.log_path.open("w", by_line, encoding="utf-8", errors="backslashreplace")
+        with log as output:
             try:
                 with captured(output):
                     given = self._work(output, self.stop)
@@ -164,8 +167,13 @@ def short_error(error: BaseException) -> str:
     first = text.splitlines()[0] if text else ""
     name = type(error).__name__
     told = isinstance(error, TaskFailedError | LakeflowMetaError | UnrunnableTaskError)
-    line = first if told else f"{name}: {first}" if first else name
+    line = _harmless(first if told else f"{name}: {first}" if first else name)
     return line if len(line) <= _SHORT else line[: _SHORT - 1] + "…"
+
+
+def _harmless(line: str) -> str:
+    """Without what a terminal takes for a command, such as to clear the screen."""
+    return "".join("\ufffd" if category(c) == "Cc" and c != "\t" else c for c in line)
 
 
 class TaskFailedError(Exception):
