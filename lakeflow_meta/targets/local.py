@@ -102,8 +102,8 @@ class LocalTarget:
 
     def _of_programs(self) -> dict[str, str]:
         """What a Python task's own process needs to find this workspace; no Spark is started."""
-        from lakeflow_meta.backends.local.jobs.program_start import WORKSPACE
-        from lakeflow_meta.backends.local.jobs.program_workspace import ProgramWorkspace
+        from lakeflow_meta.backends.local.tasks.program_start import WORKSPACE
+        from lakeflow_meta.backends.local.tasks.program_workspace import ProgramWorkspace
 
         spec = ProgramWorkspace(
             home=str(self._home.absolute()),

@@ -11,10 +11,10 @@ from typing import TextIO
 import pytest
 from pyspark.sql import SparkSession
 
-from lakeflow_meta.backends.local.jobs.program_start import WORKSPACE
-from lakeflow_meta.backends.local.jobs.program_workspace import ProgramWorkspace
 from lakeflow_meta.backends.local.jobs.workspace import LocalWorkspace
 from lakeflow_meta.backends.local.spark.session import EmbeddedSpark
+from lakeflow_meta.backends.local.tasks.program_start import WORKSPACE
+from lakeflow_meta.backends.local.tasks.program_workspace import ProgramWorkspace
 from lakeflow_meta.ports import JobRun
 from lakeflow_meta.ports import RunState as S
 

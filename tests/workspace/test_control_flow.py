@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from lakeflow_meta.backends.local.jobs.task_runners import TaskRunners
-from lakeflow_meta.backends.local.runs.task_context import MAX_VALUE_BYTES, TaskOutput
 from lakeflow_meta.backends.local.runs.value_store import RunValues, ValueStore
+from lakeflow_meta.backends.local.tasks.task_context import MAX_VALUE_BYTES, TaskOutput
+from lakeflow_meta.backends.local.tasks.task_runners import TaskRunners
 from lakeflow_meta.errors import BackendError, NotFoundError
 from lakeflow_meta.ports import RunState as S
 from lakeflow_meta.ports import TriggerKind

@@ -22,7 +22,7 @@ from lakeflow_meta.backends.local.runs.job_tree import tree_problems
 from lakeflow_meta.backends.local.runs.references import RunContext, TaskFacts
 from lakeflow_meta.backends.local.runs.repairing import to_repair
 from lakeflow_meta.backends.local.runs.task_graph import Dependency, TaskNode
-from lakeflow_meta.backends.local.runs.task_work import UnrunnableTaskError
+from lakeflow_meta.backends.local.tasks.task_work import UnrunnableTaskError
 from lakeflow_meta.errors import NotFoundError
 from lakeflow_meta.ports import LiveJob, TaskRun
 from lakeflow_meta.ports import RunState as S

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lakeflow_meta.backends.local.jobs.dbutils.file_system import FileSystem
-from lakeflow_meta.backends.local.jobs.dbutils.secrets import Secrets, SecretStore
-from lakeflow_meta.backends.local.runs.task_attempt import TaskFailedError
+from lakeflow_meta.backends.local.tasks.dbutils.file_system import FileSystem
+from lakeflow_meta.backends.local.tasks.dbutils.secrets import Secrets, SecretStore
+from lakeflow_meta.backends.local.tasks.task_attempt import TaskFailedError
 from lakeflow_meta.errors import ConfigError, NotFoundError
 from lakeflow_meta.paths import PathMap
 

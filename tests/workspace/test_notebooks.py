@@ -12,23 +12,23 @@ from typing import Any
 
 import pytest
 
-from lakeflow_meta.backends.local.jobs.dbutils.secrets import SecretStore
-from lakeflow_meta.backends.local.jobs.notebook_cells import (
+from lakeflow_meta.backends.local.tasks.dbutils.secrets import SecretStore
+from lakeflow_meta.backends.local.tasks.notebook_cells import (
     Cell,
     Language,
     UnreadableNotebookError,
     read_cells,
 )
-from lakeflow_meta.backends.local.jobs.notebook_files import NotebookFiles
-from lakeflow_meta.backends.local.jobs.notebook_runner import Room, run_notebook
-from lakeflow_meta.backends.local.jobs.redacted_output import RedactedOutput
-from lakeflow_meta.backends.local.jobs.task_output import captured
-from lakeflow_meta.backends.local.jobs.task_session import task_session
-from lakeflow_meta.backends.local.runs.task_attempt import (
+from lakeflow_meta.backends.local.tasks.notebook_files import NotebookFiles
+from lakeflow_meta.backends.local.tasks.notebook_runner import Room, run_notebook
+from lakeflow_meta.backends.local.tasks.redacted_output import RedactedOutput
+from lakeflow_meta.backends.local.tasks.task_attempt import (
     StopSignal,
     TaskFailedError,
     TaskStoppedError,
 )
+from lakeflow_meta.backends.local.tasks.task_output import captured
+from lakeflow_meta.backends.local.tasks.task_session import task_session
 from lakeflow_meta.errors import NotFoundError
 from lakeflow_meta.paths import PathMap
 

@@ -17,7 +17,7 @@ from lakeflow_meta.backends.local.runs.references import (
     reference_problems,
     resolved,
 )
-from lakeflow_meta.backends.local.runs.task_work import UnrunnableTaskError
+from lakeflow_meta.backends.local.tasks.task_work import UnrunnableTaskError
 from lakeflow_meta.ports import RunState, Trigger, TriggerKind
 
 CONTEXT = RunContext(

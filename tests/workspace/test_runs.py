@@ -200,7 +200,7 @@ def test_a_program_that_takes_too_long_is_ended_with_its_children(bench: Bench) 
 def test_a_program_that_ignores_a_polite_request_is_killed(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("lakeflow_meta.backends.local.jobs.program_process.TERMINATE_SECONDS", 0.2)
+    monkeypatch.setattr("lakeflow_meta.backends.local.tasks.program_process.TERMINATE_SECONDS", 0.2)
     code = "import signal, time\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\ntime.sleep(60)\n"
     assert bench.states(bench.run(bench.program("deaf", code, timeout_seconds=1))) == {
         "deaf": S.TIMED_OUT

@@ -9,7 +9,7 @@ import pytest
 
 PROGRAM = """
 import importlib, sys, threading
-from lakeflow_meta.backends.local.jobs.spark_on_demand import asked_sessions
+from lakeflow_meta.backends.local.tasks.spark_on_demand import asked_sessions
 
 def begin(_answer=object()):
     with asked_sessions(lambda: _answer):

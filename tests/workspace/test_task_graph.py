@@ -18,7 +18,7 @@ from lakeflow_meta.backends.local.runs.task_graph import (
     run_outcome,
     verdict,
 )
-from lakeflow_meta.backends.local.runs.task_work import Requirements, RetryPolicy
+from lakeflow_meta.backends.local.tasks.task_work import Requirements, RetryPolicy
 from lakeflow_meta.ports import RunState as S
 
 OK, BAD, OUT, OFF = S.SUCCESS, S.FAILED, S.EXCLUDED, S.DISABLED

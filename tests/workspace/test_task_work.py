@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from lakeflow_meta.backends.local.runs.task_attempt import StopSignal, TaskFailedError, short_error
-from lakeflow_meta.backends.local.runs.task_work import (
+from lakeflow_meta.backends.local.tasks.task_attempt import StopSignal, TaskFailedError, short_error
+from lakeflow_meta.backends.local.tasks.task_work import (
     Notebook,
     OwnTask,
     PythonFile,

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from lakeflow_meta.backends.local.jobs.program_start import WORKSPACE
-from lakeflow_meta.backends.local.jobs.program_workspace import ProgramWorkspace
+from lakeflow_meta.backends.local.tasks.program_start import WORKSPACE
+from lakeflow_meta.backends.local.tasks.program_workspace import ProgramWorkspace
 from lakeflow_meta.ports import RunState as S
 
 Bench = Any  # the class of conftest.py, which tests cannot import

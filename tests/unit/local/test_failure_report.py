@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lakeflow_meta.backends.local.jobs.failure_report import Source, excerpt, line_and_column
+from lakeflow_meta.backends.local.tasks.failure_report import Source, excerpt, line_and_column
 
 
 @pytest.mark.parametrize(

@@ -35,8 +35,8 @@ from lakeflow_meta.progress import Progress, silent
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
-    from lakeflow_meta.backends.local.jobs.task_runners import Environment, OwnTaskRunner
     from lakeflow_meta.backends.local.runs.local_runs import LocalRuns
+    from lakeflow_meta.backends.local.tasks.task_runners import Environment, OwnTaskRunner
 
 
 class LocalWorkspace:
@@ -219,10 +219,10 @@ class LocalWorkspace:
             return self._made_runs
 
     def _make_runs(self) -> LocalRuns:
-        from lakeflow_meta.backends.local.jobs.dbutils.secrets import SecretStore
-        from lakeflow_meta.backends.local.jobs.task_runners import TaskRunners
         from lakeflow_meta.backends.local.runs.local_runs import Equipment, LocalRuns
         from lakeflow_meta.backends.local.runs.run_plan import Slots
+        from lakeflow_meta.backends.local.tasks.dbutils.secrets import SecretStore
+        from lakeflow_meta.backends.local.tasks.task_runners import TaskRunners
 
         runners = TaskRunners(
             self._paths,

@@ -19,7 +19,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from lakeflow_meta.backends.local.jobs.api_settings import TASK_TYPES
 from lakeflow_meta.backends.local.runs.references import RunContext, resolved
-from lakeflow_meta.backends.local.runs.task_work import UnrunnableTaskError, told_first
+from lakeflow_meta.backends.local.tasks.task_work import UnrunnableTaskError, told_first
 
 MAX_CONCURRENCY = 100
 """Iterations of one for_each task at once."""

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from lakeflow_meta.backends.local.runs.run_plan import PlannedTask, Slots, Step, TaskKind
-from lakeflow_meta.backends.local.runs.task_attempt import Attempt
+from lakeflow_meta.backends.local.tasks.task_attempt import Attempt
 from lakeflow_meta.ports import RunState, TaskRun
 
 logger = logging.getLogger(__name__)

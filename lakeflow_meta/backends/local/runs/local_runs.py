@@ -13,7 +13,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from lakeflow_meta.backends.local.jobs.task_runners import TaskRunners
 from lakeflow_meta.backends.local.jobs.workspace_db import WorkspaceDb
 from lakeflow_meta.backends.local.runs.control_tasks import RunJob
 from lakeflow_meta.backends.local.runs.crew import GIVE_UP_SECONDS
@@ -28,6 +27,7 @@ from lakeflow_meta.backends.local.runs.run_store import EndedRun, NewRun, Parent
 from lakeflow_meta.backends.local.runs.step_work import StepWork
 from lakeflow_meta.backends.local.runs.task_graph import nodes_of
 from lakeflow_meta.backends.local.runs.value_store import ValueStore
+from lakeflow_meta.backends.local.tasks.task_runners import TaskRunners
 from lakeflow_meta.errors import ConflictError
 from lakeflow_meta.ports import (
     BY_HAND,

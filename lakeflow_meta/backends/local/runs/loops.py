@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from lakeflow_meta.backends.local.runs.run_plan import PlannedTask, Step
-from lakeflow_meta.backends.local.runs.task_context import as_json
+from lakeflow_meta.backends.local.tasks.task_context import as_json
 from lakeflow_meta.ports import RunState, TaskRun
 
 

@@ -18,7 +18,7 @@ from datetime import UTC, datetime
 from difflib import get_close_matches
 from typing import Any
 
-from lakeflow_meta.backends.local.runs.task_work import UnrunnableTaskError
+from lakeflow_meta.backends.local.tasks.task_work import UnrunnableTaskError
 from lakeflow_meta.ports import BY_HAND, RunState, Trigger, TriggerKind
 
 _REFERENCE = re.compile(r"\{\{\s*([^{}]+?)\s*\}\}")

@@ -20,9 +20,9 @@ from lakeflow_meta.backends.local.runs.run_journal import RunJournal
 from lakeflow_meta.backends.local.runs.run_plan import PlannedTask, RunPlan, Slots, Step, TaskKind
 from lakeflow_meta.backends.local.runs.run_store import RunStore
 from lakeflow_meta.backends.local.runs.step_work import Moment, StepWork
-from lakeflow_meta.backends.local.runs.task_attempt import Attempt
 from lakeflow_meta.backends.local.runs.task_graph import Ended, run_outcome
-from lakeflow_meta.backends.local.runs.task_work import UnrunnableTaskError
+from lakeflow_meta.backends.local.tasks.task_attempt import Attempt
+from lakeflow_meta.backends.local.tasks.task_work import UnrunnableTaskError
 from lakeflow_meta.ports import Clock, RunState, TaskRun
 from lakeflow_meta.progress import StepState
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from lakeflow_meta.backends.local.runs.run_plan import RunPlan
 from lakeflow_meta.backends.local.runs.run_store import RunStore
-from lakeflow_meta.backends.local.runs.task_context import MAX_VALUE_BYTES, TaskOutput, as_json
+from lakeflow_meta.backends.local.tasks.task_context import MAX_VALUE_BYTES, TaskOutput, as_json
 from lakeflow_meta.ports import RunState, TaskRun
 from lakeflow_meta.progress import Event, Progress, StepState
 

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 from lakeflow_meta.backends.local.runs.control_tasks import ForEach
 from lakeflow_meta.backends.local.runs.references import RunContext
 from lakeflow_meta.backends.local.runs.task_graph import Ended, TaskNode
-from lakeflow_meta.backends.local.runs.task_work import Requirements, RetryPolicy
+from lakeflow_meta.backends.local.tasks.task_work import Requirements, RetryPolicy
 from lakeflow_meta.ports import TaskRun
 
 

@@ -8,7 +8,6 @@ from difflib import get_close_matches
 from typing import Any
 
 from lakeflow_meta.backends.local.jobs.api_settings import INVALID, dependencies, task_type
-from lakeflow_meta.backends.local.jobs.task_runners import TaskRunners
 from lakeflow_meta.backends.local.runs.control_tasks import (
     inputs_of,
     read_condition,
@@ -26,7 +25,8 @@ from lakeflow_meta.backends.local.runs.references import (
 )
 from lakeflow_meta.backends.local.runs.run_plan import PlannedTask, TaskKind
 from lakeflow_meta.backends.local.runs.task_graph import TaskNode, nodes_of
-from lakeflow_meta.backends.local.runs.task_work import (
+from lakeflow_meta.backends.local.tasks.task_runners import TaskRunners
+from lakeflow_meta.backends.local.tasks.task_work import (
     RetryPolicy,
     UnrunnableTaskError,
     read_policy,

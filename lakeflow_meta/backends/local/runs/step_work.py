@@ -9,7 +9,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Protocol, TextIO
 
-from lakeflow_meta.backends.local.jobs.task_runners import TaskRunners
 from lakeflow_meta.backends.local.runs.control_tasks import (
     ForEach,
     RunJob,
@@ -20,11 +19,12 @@ from lakeflow_meta.backends.local.runs.control_tasks import (
 from lakeflow_meta.backends.local.runs.references import NOTHING, RunContext, TaskFacts, resolved
 from lakeflow_meta.backends.local.runs.run_plan import PlannedTask, RunPlan, Step, TaskKind
 from lakeflow_meta.backends.local.runs.run_store import Parent
-from lakeflow_meta.backends.local.runs.task_attempt import StopSignal, TaskFailedError
-from lakeflow_meta.backends.local.runs.task_context import TaskContext, TaskOutput
 from lakeflow_meta.backends.local.runs.task_graph import Ended
-from lakeflow_meta.backends.local.runs.task_work import read_work
 from lakeflow_meta.backends.local.runs.value_store import RunValues, ValueStore
+from lakeflow_meta.backends.local.tasks.task_attempt import StopSignal, TaskFailedError
+from lakeflow_meta.backends.local.tasks.task_context import TaskContext, TaskOutput
+from lakeflow_meta.backends.local.tasks.task_runners import TaskRunners
+from lakeflow_meta.backends.local.tasks.task_work import read_work
 from lakeflow_meta.ports import JobRun, RunState
 
 Work = Callable[[TextIO, StopSignal], TaskOutput | None]

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from lakeflow_meta.backends.local.jobs.workspace_db import WorkspaceDb
-from lakeflow_meta.backends.local.runs.task_context import MAX_VALUES, value_as_json
+from lakeflow_meta.backends.local.tasks.task_context import MAX_VALUES, value_as_json
 from lakeflow_meta.errors import BackendError, NotFoundError
 
 

@@ -12,8 +12,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TextIO
 
-from lakeflow_meta.backends.local.jobs import launcher as launcher_program
-from lakeflow_meta.backends.local.runs.task_attempt import StopSignal
+from lakeflow_meta.backends.local.tasks import launcher as launcher_program
+from lakeflow_meta.backends.local.tasks.task_attempt import StopSignal
 
 TERMINATE_SECONDS = 3.0
 """How long a program may take to end by itself before it is killed."""

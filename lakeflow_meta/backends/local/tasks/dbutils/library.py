@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from lakeflow_meta.backends.local.jobs.dbutils.utility import Utility
+from lakeflow_meta.backends.local.tasks.dbutils.utility import Utility
 
 
 class Library(Utility):

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from lakeflow_meta.backends.local.jobs.dbutils.utility import Utility
-from lakeflow_meta.backends.local.runs.task_context import TaskValues
+from lakeflow_meta.backends.local.tasks.dbutils.utility import Utility
+from lakeflow_meta.backends.local.tasks.task_context import TaskValues
 from lakeflow_meta.errors import NotFoundError
 
 _NONE_GIVEN = object()

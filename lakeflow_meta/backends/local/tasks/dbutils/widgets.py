@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
-from lakeflow_meta.backends.local.jobs.dbutils.utility import Utility
-from lakeflow_meta.backends.local.runs.task_attempt import TaskFailedError
+from lakeflow_meta.backends.local.tasks.dbutils.utility import Utility
+from lakeflow_meta.backends.local.tasks.task_attempt import TaskFailedError
 
 
 class Widgets(Utility):

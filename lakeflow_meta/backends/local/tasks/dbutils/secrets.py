@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 
 import yaml
 
-from lakeflow_meta.backends.local.jobs.dbutils.utility import Utility
+from lakeflow_meta.backends.local.tasks.dbutils.utility import Utility
 from lakeflow_meta.errors import ConfigError, NotFoundError
 
 PREFIX = "LAKEFLOW_META_SECRET_"

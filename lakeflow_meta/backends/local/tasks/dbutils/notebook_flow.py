@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import NoReturn
 
-from lakeflow_meta.backends.local.jobs.dbutils.utility import Utility
+from lakeflow_meta.backends.local.tasks.dbutils.utility import Utility
 
 RunNotebook = Callable[[str, float, Mapping[str, str]], str]
 """Runs a notebook by path, with a timeout in seconds (0 is none) and parameters; its exit value."""

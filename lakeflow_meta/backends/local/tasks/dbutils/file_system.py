@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import NamedTuple
 from uuid import uuid4
 
-from lakeflow_meta.backends.local.jobs.dbutils.utility import Utility
-from lakeflow_meta.backends.local.runs.task_attempt import TaskFailedError
+from lakeflow_meta.backends.local.tasks.dbutils.utility import Utility
+from lakeflow_meta.backends.local.tasks.task_attempt import TaskFailedError
 from lakeflow_meta.paths import PathMap, is_in_volumes
 
 _VOLUME_DEPTH = 3  # catalog, schema, volume

@@ -15,12 +15,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lakeflow_meta.backends.local.jobs import spark_on_demand
+from lakeflow_meta.backends.local.tasks import spark_on_demand
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
-    from lakeflow_meta.backends.local.jobs.dbutils.whole import Dbutils
+    from lakeflow_meta.backends.local.tasks.dbutils.whole import Dbutils
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,10 +79,10 @@ class _Program:
 
     def _make_dbutils(self) -> Dbutils:
         """From now on, this program's output shows no secret that it has read."""
-        from lakeflow_meta.backends.local.jobs.dbutils.file_system import FileSystem
-        from lakeflow_meta.backends.local.jobs.dbutils.secrets import Secrets, SecretStore
-        from lakeflow_meta.backends.local.jobs.dbutils.whole import Dbutils
-        from lakeflow_meta.backends.local.jobs.redacted_output import RedactedOutput
+        from lakeflow_meta.backends.local.tasks.dbutils.file_system import FileSystem
+        from lakeflow_meta.backends.local.tasks.dbutils.secrets import Secrets, SecretStore
+        from lakeflow_meta.backends.local.tasks.dbutils.whole import Dbutils
+        from lakeflow_meta.backends.local.tasks.redacted_output import RedactedOutput
         from lakeflow_meta.paths import PathMap
 
         home = Path(self._workspace.home)

@@ -10,15 +10,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from lakeflow_meta.backends.local.jobs.notebook_cells import (
+from lakeflow_meta.backends.local.tasks.notebook_cells import (
     HEADER,
     Cell,
     Language,
     UnreadableNotebookError,
     read_cells,
 )
-from lakeflow_meta.backends.local.jobs.notebook_magics import read_pip, read_run
-from lakeflow_meta.backends.local.runs.task_attempt import TaskFailedError
+from lakeflow_meta.backends.local.tasks.notebook_magics import read_pip, read_run
+from lakeflow_meta.backends.local.tasks.task_attempt import TaskFailedError
 from lakeflow_meta.errors import ConfigError
 from lakeflow_meta.paths import NOTEBOOK_ENDINGS, PathMap
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from lakeflow_meta.backends.local.jobs.dbutils.file_system import FileSystem
-from lakeflow_meta.backends.local.jobs.dbutils.library import Library
-from lakeflow_meta.backends.local.jobs.dbutils.notebook_flow import NotebookFlow
-from lakeflow_meta.backends.local.jobs.dbutils.secrets import Secrets
-from lakeflow_meta.backends.local.jobs.dbutils.task_values import Jobs
-from lakeflow_meta.backends.local.jobs.dbutils.utility import Utility
-from lakeflow_meta.backends.local.jobs.dbutils.widgets import Widgets
+from lakeflow_meta.backends.local.tasks.dbutils.file_system import FileSystem
+from lakeflow_meta.backends.local.tasks.dbutils.library import Library
+from lakeflow_meta.backends.local.tasks.dbutils.notebook_flow import NotebookFlow
+from lakeflow_meta.backends.local.tasks.dbutils.secrets import Secrets
+from lakeflow_meta.backends.local.tasks.dbutils.task_values import Jobs
+from lakeflow_meta.backends.local.tasks.dbutils.utility import Utility
+from lakeflow_meta.backends.local.tasks.dbutils.widgets import Widgets
 
 
 class Dbutils(Utility):

@@ -10,41 +10,41 @@ from itertools import count
 from pathlib import Path
 from typing import Any, TextIO, assert_never
 
-from lakeflow_meta.backends.local.jobs.dbutils.file_system import FileSystem
-from lakeflow_meta.backends.local.jobs.dbutils.notebook_flow import NotebookExit, NotebookFlow
-from lakeflow_meta.backends.local.jobs.dbutils.secrets import Secrets, SecretStore
-from lakeflow_meta.backends.local.jobs.dbutils.task_values import Jobs
-from lakeflow_meta.backends.local.jobs.dbutils.whole import Dbutils
-from lakeflow_meta.backends.local.jobs.dbutils.widgets import Widgets
-from lakeflow_meta.backends.local.jobs.failure_report import Source
-from lakeflow_meta.backends.local.jobs.notebook_cells import Cell, Language
-from lakeflow_meta.backends.local.jobs.notebook_failure import cell_failed
-from lakeflow_meta.backends.local.jobs.notebook_files import (
+from lakeflow_meta.backends.local.tasks.dbutils.file_system import FileSystem
+from lakeflow_meta.backends.local.tasks.dbutils.notebook_flow import NotebookExit, NotebookFlow
+from lakeflow_meta.backends.local.tasks.dbutils.secrets import Secrets, SecretStore
+from lakeflow_meta.backends.local.tasks.dbutils.task_values import Jobs
+from lakeflow_meta.backends.local.tasks.dbutils.whole import Dbutils
+from lakeflow_meta.backends.local.tasks.dbutils.widgets import Widgets
+from lakeflow_meta.backends.local.tasks.failure_report import Source
+from lakeflow_meta.backends.local.tasks.notebook_cells import Cell, Language
+from lakeflow_meta.backends.local.tasks.notebook_failure import cell_failed
+from lakeflow_meta.backends.local.tasks.notebook_files import (
     NotebookFile,
     NotebookFiles,
     installed,
     missing_package,
     refuse_cycle,
 )
-from lakeflow_meta.backends.local.jobs.notebook_magics import (
+from lakeflow_meta.backends.local.tasks.notebook_magics import (
     ShellCall,
     read_files,
     read_pip,
     read_run,
     read_shell,
 )
-from lakeflow_meta.backends.local.jobs.notebook_namespace import displayed, notebook_names
-from lakeflow_meta.backends.local.jobs.offered_modules import offered_names
-from lakeflow_meta.backends.local.jobs.project_modules import fresh_modules
-from lakeflow_meta.backends.local.jobs.side_run import run_beside
-from lakeflow_meta.backends.local.jobs.sql_runner import run_statements
-from lakeflow_meta.backends.local.jobs.task_session import TaskSession, task_session
-from lakeflow_meta.backends.local.runs.task_attempt import (
+from lakeflow_meta.backends.local.tasks.notebook_namespace import displayed, notebook_names
+from lakeflow_meta.backends.local.tasks.offered_modules import offered_names
+from lakeflow_meta.backends.local.tasks.project_modules import fresh_modules
+from lakeflow_meta.backends.local.tasks.side_run import run_beside
+from lakeflow_meta.backends.local.tasks.sql_runner import run_statements
+from lakeflow_meta.backends.local.tasks.task_attempt import (
     StopSignal,
     TaskFailedError,
     interruptible,
 )
-from lakeflow_meta.backends.local.runs.task_context import TaskValues
+from lakeflow_meta.backends.local.tasks.task_context import TaskValues
+from lakeflow_meta.backends.local.tasks.task_session import TaskSession, task_session
 from lakeflow_meta.errors import ConfigError
 
 RunShell = Callable[[str, StopSignal], int]

@@ -24,7 +24,7 @@ from contextvars import ContextVar
 from types import ModuleType
 from typing import Any
 
-from lakeflow_meta.backends.local.jobs.offered_modules import offer_everywhere, offered_spec
+from lakeflow_meta.backends.local.tasks.offered_modules import offer_everywhere, offered_spec
 
 logger = logging.getLogger(__name__)
 

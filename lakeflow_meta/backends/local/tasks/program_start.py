@@ -41,7 +41,7 @@ def _hook_spark() -> None:
         return
     if importlib.util.find_spec("lakeflow_meta") is None:
         sys.path.append(str(Path(__file__).parents[4]))
-    module = importlib.import_module("lakeflow_meta.backends.local.jobs.program_workspace")
+    module = importlib.import_module("lakeflow_meta.backends.local.tasks.program_workspace")
     module.install_hooks(os.environ[WORKSPACE])
 
 

@@ -6,7 +6,7 @@ import threading
 import time
 from collections.abc import Callable
 
-from lakeflow_meta.backends.local.runs.task_attempt import (
+from lakeflow_meta.backends.local.tasks.task_attempt import (
     StopSignal,
     TaskFailedError,
     TaskStoppedError,

@@ -15,7 +15,7 @@ from itertools import pairwise
 from pathlib import PurePath
 from typing import Any
 
-from lakeflow_meta.backends.local.jobs.notebook_magics import (
+from lakeflow_meta.backends.local.tasks.notebook_magics import (
     read_files,
     read_pip,
     read_run,

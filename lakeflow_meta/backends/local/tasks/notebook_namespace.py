@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TextIO
 
-from lakeflow_meta.backends.local.jobs.dbutils.whole import Dbutils
-from lakeflow_meta.backends.local.jobs.result_table import SHOWN_ROWS, text_table
+from lakeflow_meta.backends.local.tasks.dbutils.whole import Dbutils
+from lakeflow_meta.backends.local.tasks.result_table import SHOWN_ROWS, text_table
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession

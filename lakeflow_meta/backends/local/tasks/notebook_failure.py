@@ -13,14 +13,14 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
-from lakeflow_meta.backends.local.jobs.failure_report import (
+from lakeflow_meta.backends.local.tasks.failure_report import (
     Source,
     excerpt,
     first_line_of,
     line_and_column,
 )
-from lakeflow_meta.backends.local.jobs.sql_runner import condition_and_state, spark_details
-from lakeflow_meta.backends.local.runs.task_attempt import TaskFailedError
+from lakeflow_meta.backends.local.tasks.sql_runner import condition_and_state, spark_details
+from lakeflow_meta.backends.local.tasks.task_attempt import TaskFailedError
 from lakeflow_meta.errors import LakeflowMetaError
 
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from typing import Any, ClassVar, NoReturn
 
-from lakeflow_meta.backends.local.runs.task_attempt import TaskFailedError
+from lakeflow_meta.backends.local.tasks.task_attempt import TaskFailedError
 
 
 class Utility:

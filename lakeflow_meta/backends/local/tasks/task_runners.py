@@ -10,31 +10,31 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO, assert_never
 
-from lakeflow_meta.backends.local.jobs import program_start
-from lakeflow_meta.backends.local.jobs.dbutils.secrets import SecretStore
-from lakeflow_meta.backends.local.jobs.failure_report import Source
 from lakeflow_meta.backends.local.jobs.job_store import QueryStore
-from lakeflow_meta.backends.local.jobs.notebook_files import (
+from lakeflow_meta.backends.local.tasks import program_start
+from lakeflow_meta.backends.local.tasks.dbutils.secrets import SecretStore
+from lakeflow_meta.backends.local.tasks.failure_report import Source
+from lakeflow_meta.backends.local.tasks.notebook_files import (
     NotebookFiles,
     installed,
     missing_package,
     read_text,
 )
-from lakeflow_meta.backends.local.jobs.notebook_runner import Room, run_notebook
-from lakeflow_meta.backends.local.jobs.program_process import run_program, said_last
-from lakeflow_meta.backends.local.jobs.project_modules import wheels_on_path
-from lakeflow_meta.backends.local.jobs.redacted_output import RedactedOutput
-from lakeflow_meta.backends.local.jobs.result_table import json_rows
-from lakeflow_meta.backends.local.jobs.sql_runner import run_statements
-from lakeflow_meta.backends.local.jobs.task_output import captured
-from lakeflow_meta.backends.local.jobs.task_session import task_session
-from lakeflow_meta.backends.local.runs.task_attempt import (
+from lakeflow_meta.backends.local.tasks.notebook_runner import Room, run_notebook
+from lakeflow_meta.backends.local.tasks.program_process import run_program, said_last
+from lakeflow_meta.backends.local.tasks.project_modules import wheels_on_path
+from lakeflow_meta.backends.local.tasks.redacted_output import RedactedOutput
+from lakeflow_meta.backends.local.tasks.result_table import json_rows
+from lakeflow_meta.backends.local.tasks.sql_runner import run_statements
+from lakeflow_meta.backends.local.tasks.task_attempt import (
     StopSignal,
     TaskFailedError,
     interruptible,
 )
-from lakeflow_meta.backends.local.runs.task_context import TaskContext, TaskOutput
-from lakeflow_meta.backends.local.runs.task_work import (
+from lakeflow_meta.backends.local.tasks.task_context import TaskContext, TaskOutput
+from lakeflow_meta.backends.local.tasks.task_output import captured
+from lakeflow_meta.backends.local.tasks.task_session import task_session
+from lakeflow_meta.backends.local.tasks.task_work import (
     Notebook,
     OwnTask,
     PythonFile,

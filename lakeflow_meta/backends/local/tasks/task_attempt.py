@@ -17,9 +17,9 @@ from pathlib import Path
 from typing import TextIO
 from unicodedata import category
 
-from lakeflow_meta.backends.local.jobs.task_output import captured
-from lakeflow_meta.backends.local.runs.task_context import TaskOutput
-from lakeflow_meta.backends.local.runs.task_work import UnrunnableTaskError
+from lakeflow_meta.backends.local.tasks.task_context import TaskOutput
+from lakeflow_meta.backends.local.tasks.task_output import captured
+from lakeflow_meta.backends.local.tasks.task_work import UnrunnableTaskError
 from lakeflow_meta.errors import LakeflowMetaError
 
 _SHORT = 300

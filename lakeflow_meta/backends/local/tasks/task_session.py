@@ -10,9 +10,9 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
 
-from lakeflow_meta.backends.local.jobs.spark_on_demand import asked_sessions, pyspark_itself
-from lakeflow_meta.backends.local.jobs.task_output import marked_threads, not_captured
-from lakeflow_meta.backends.local.runs.task_attempt import StopSignal
+from lakeflow_meta.backends.local.tasks.spark_on_demand import asked_sessions, pyspark_itself
+from lakeflow_meta.backends.local.tasks.task_attempt import StopSignal
+from lakeflow_meta.backends.local.tasks.task_output import marked_threads, not_captured
 
 if TYPE_CHECKING:
     from pyspark import SparkContext

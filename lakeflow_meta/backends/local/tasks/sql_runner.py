@@ -7,15 +7,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
-from lakeflow_meta.backends.local.jobs.failure_report import (
+from lakeflow_meta.backends.local.tasks.failure_report import (
     Source,
     excerpt,
     first_line_of,
     line_and_column,
 )
-from lakeflow_meta.backends.local.jobs.redacted_output import RedactedOutput
-from lakeflow_meta.backends.local.jobs.result_table import text_table
-from lakeflow_meta.backends.local.runs.task_attempt import StopSignal, TaskFailedError
+from lakeflow_meta.backends.local.tasks.redacted_output import RedactedOutput
+from lakeflow_meta.backends.local.tasks.result_table import text_table
+from lakeflow_meta.backends.local.tasks.task_attempt import StopSignal, TaskFailedError
 from lakeflow_meta.errors import LakeflowMetaError
 from lakeflow_meta.sql import LocatedStatement, locate_statements
 from lakeflow_meta.sql_tokens import parameter_names, tokens

@@ -1,0 +1,1 @@
+"""What runs inside a task of the embedded workspace: SQL, notebooks with dbutils, programs."""
