@@ -163,10 +163,12 @@ def serve(
     serves this home).
     """
     with _server(app, options, tell, stop) as server:
+        end = threading.Event()
+        companions = _companions(app, options, tell, end)
         server.begin()
         try:
             on_start(upcoming(app))
-            with _beside(app, options, tell, stop) as check:
+            with _beside(companions, options, stop, end) as check:
                 server.run(check)
         finally:
             server.end(options.drain_seconds)
@@ -246,16 +248,17 @@ def _check_names(app: App, names: Sequence[str]) -> None:
 
 @contextmanager
 def _beside(
-    app: App, options: ServeOptions, tell: Tell, stop: StopSignal
+    companions: Mapping[str, Callable[[], object]],
+    options: ServeOptions,
+    stop: StopSignal,
+    end: threading.Event,
 ) -> Iterator[Callable[[], None]]:
     """The monitor and the orchestrator, each in a thread; a function that raises when one is gone.
 
     They end between two steps, before the runs are waited for; asked twice, nobody waits for them.
     """
-    end = threading.Event()
     threads = [
-        threading.Thread(target=work, name=name, daemon=True)
-        for name, work in _companions(app, options, tell, end).items()
+        threading.Thread(target=work, name=name, daemon=True) for name, work in companions.items()
     ]
 
     def check() -> None:

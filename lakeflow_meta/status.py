@@ -24,7 +24,13 @@ from lakeflow_meta.fingerprint import fingerprint
 from lakeflow_meta.operations import write_text
 from lakeflow_meta.plan_operations import plan
 from lakeflow_meta.serve_operations import upcoming
-from lakeflow_meta.status_report import DeclaredStatus, FilesStatus, MonitorStatus, Status
+from lakeflow_meta.status_report import (
+    DeclaredStatus,
+    FilesStatus,
+    MonitorStatus,
+    Status,
+    is_to_be_mended,
+)
 
 if TYPE_CHECKING:
     from lakeflow_meta.app import App
@@ -117,7 +123,7 @@ def _latest_runs(app: App) -> list[JobRun]:
     latest: dict[str, JobRun] = {}
     for run in app.jobs.list_runs(limit=_LATEST_RUNS):
         latest.setdefault(run.job_name, run)
-    failed = [name for name, run in sorted(latest.items()) if run.state.bad]
+    failed = [name for name, run in sorted(latest.items()) if is_to_be_mended(run)]
     for name in failed[:_TOLD_FAILURES]:
         latest[name] = app.jobs.get_run(latest[name].run_id)
     return [latest[name] for name in sorted(latest)]

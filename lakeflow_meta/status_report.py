@@ -167,7 +167,7 @@ class Status:
             yield "everything is as recorded"
 
     def _failed_lines(self) -> Iterator[str]:
-        failed = [run for run in self.runs if run.state.bad]
+        failed = [run for run in self.runs if is_to_be_mended(run)]
         for run in failed[:_FAILED]:
             yield f"✗ {run.job_name}: {run.state}, {self._when(run)} (run {run.run_id})"
             yield from _why(run)
@@ -175,7 +175,7 @@ class Status:
             yield f"  … and {len(failed) - _FAILED:,} more jobs whose last run failed"
 
     def _run_lines(self) -> Iterator[str]:
-        others = [run for run in self.runs if not run.state.bad]
+        others = [run for run in self.runs if not is_to_be_mended(run)]
         lines = [
             f"last run of {run.job_name}: {run.state}{_took(run)}, {self._when(run)}"
             f" (run {run.run_id})"
@@ -205,12 +205,18 @@ class Status:
 # --------------------------------------------------------------------------- words
 
 
+def is_to_be_mended(run: JobRun) -> bool:
+    """Whether a task of it failed, also where the run did not."""
+    return run.state.bad or run.state is RunState.SUCCESS_WITH_FAILURES
+
+
 def _why(run: JobRun) -> Iterator[str]:
     """What failed, and the commands that show why and that set it right."""
     broken = next((task for task in run.tasks if task.error and task.state.bad), None)
     if broken is not None:
         yield f"    {broken.task_key}: {' '.join(broken.error.split())}"
-        yield f"    log: lakeflow-meta runs {run.run_id} --logs {broken.task_key}"
+        if broken.log_path:
+            yield f"    log: lakeflow-meta runs {run.run_id} --logs {broken.task_key}"
     elif run.error:
         yield f"    {' '.join(run.error.split())}"
     yield f"    mend it, then: lakeflow-meta run --repair {run.run_id}"

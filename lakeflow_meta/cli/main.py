@@ -29,6 +29,7 @@ from lakeflow_meta.cli.completion import let_name_shell, settings_targets
 from lakeflow_meta.cli.help_text import Group, dress
 from lakeflow_meta.cli.output import Output, Session
 from lakeflow_meta.cli.remedies import globals_first, of_the_machine, project_above, remedies, usage
+from lakeflow_meta.cli.signals import sigterm_like_ctrl_c
 from lakeflow_meta.errors import BackendError, ConfigError, LakeflowMetaError, SpecError
 
 if TYPE_CHECKING:
@@ -149,7 +150,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
     Success returns: a ``python_wheel_task`` calls this, and takes any SystemExit for a failure.
     """
-    code = run(list(arguments) if arguments is not None else sys.argv[1:])
+    with sigterm_like_ctrl_c():
+        code = run(list(arguments) if arguments is not None else sys.argv[1:])
     if code:
         sys.exit(code)
 

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-import signal
 import threading
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -14,6 +12,7 @@ import typer
 
 from lakeflow_meta.cli import completion
 from lakeflow_meta.cli.output import Session, pairs
+from lakeflow_meta.cli.signals import asked_by_signals
 
 if TYPE_CHECKING:
     from lakeflow_meta.control.history import HistoryEntry
@@ -76,7 +75,7 @@ def monitor(
         failed = bool(result["errors"])
         session.output.line(_line(session, result))
 
-    with _stopped_by_signals(stop):
+    with asked_by_signals(stop.set):
         watcher.run_continuous(max_iterations, on_result=show)
     if failed and max_iterations is not None:
         raise typer.Exit(1)
@@ -125,28 +124,6 @@ def restore(
     session: Session = context.obj
     result = operations.restore(session.app, modules, to=to, dry_run=dry_run)
     session.output.result(result, list(_restore_lines(result)))
-
-
-@contextmanager
-def _stopped_by_signals(stop: threading.Event) -> Iterator[None]:
-    """SIGTERM and Ctrl-C end the loop between two steps; a second Ctrl-C ends it at once."""
-
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
-
-    def ask(number: int, _frame: Any) -> None:
-        stop.set()
-        signal.signal(number, before[signal.Signals(number)])
-
-    for number in before:
-        signal.signal(number, ask)
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 # --------------------------------------------------------------------------- text

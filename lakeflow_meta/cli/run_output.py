@@ -74,12 +74,17 @@ def show_runs(session: Session, ended: Iterable[JobRun]) -> None:
             session.output.line(line)
         rows = [
             (row.label, _how(row), _seconds_so_far(row), row.error)
-            for task in one.tasks
+            for task in sorted(one.tasks, key=_began)
             for row in (task, *_shown_iterations(task))
         ]
         session.output.table(("task", "state", "seconds", "error"), rows)
         for line in (*_longer(one), *_logs_of_failed(one)):
             session.output.line(line)
+
+
+def _began(task: TaskRun) -> tuple[bool, float]:
+    """In the order of the graph: by their start, and last those that never did."""
+    return task.started_at is None, task.started_at.timestamp() if task.started_at else 0.0
 
 
 def _about(run: JobRun) -> Iterator[str]:

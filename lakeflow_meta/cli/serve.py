@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import json
-import signal
 import threading
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from lakeflow_meta.cli.output import Session, pairs
+from lakeflow_meta.cli.signals import asked_by_signals
 
 if TYPE_CHECKING:
     from lakeflow_meta.serve.happenings import Happening
@@ -112,7 +111,7 @@ def serve(
         drain_seconds=drain_seconds,
     )
     stop = StopSignal()
-    with _stopped_by_signals(stop):
+    with asked_by_signals(stop.ask, patience=2):  # to let runs end, then to cancel them
         _serve(session, options, stop, once=once)
 
 
@@ -135,32 +134,6 @@ def _serve(session: Session, options: ServeOptions, stop: StopSignal, *, once: b
         serve_operations.serve(session.app, options, tell=tell, stop=stop, on_start=on_start)
     elif not serve_operations.serve_once(session.app, options, tell=tell, stop=stop):
         raise typer.Exit(1)
-
-
-@contextmanager
-def _stopped_by_signals(stop: StopSignal) -> Iterator[None]:
-    """The first SIGTERM or Ctrl-C lets runs end, the second cancels them, the third does not ask.
-
-    The handler takes no lock: what it interrupts may hold it.
-    """
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
-
-    def ask(_number: int, _frame: Any) -> None:
-        stop.asked += 1
-        if stop.asked > 1:
-            for number, handler in before.items():
-                signal.signal(number, handler)
-
-    for number in before:
-        signal.signal(number, ask)
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 # --------------------------------------------------------------------------- text

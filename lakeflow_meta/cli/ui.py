@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import signal
 import threading
 import webbrowser
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from lakeflow_meta.cli.output import Session
+from lakeflow_meta.cli.signals import asked_by_signals
 
 DEFAULT_PORT = 8765
 
@@ -54,7 +52,8 @@ def ui(
     website = Website(session.app)
     with Server(website, host, port, name or ()) as server:
         website.warm_up()
-        with _stopped_by_signals(server):
+        # shutdown waits for the loop that a signal interrupts
+        with asked_by_signals(lambda: threading.Thread(target=server.shutdown).start()):
             result = {"url": server.address, "port": server.port}
             session.output.result(result, [f"{server.address} (Ctrl-C ends it)"])
             if open_browser:
@@ -107,21 +106,3 @@ def _check_host(session: Session, host: str, *, allow_remote: bool) -> None:
     session.output.message(
         "warning: whoever reaches this address reads names, errors and logs: there is no password"
     )
-
-
-@contextmanager
-def _stopped_by_signals(server: Any) -> Iterator[None]:
-    """SIGTERM and Ctrl-C are the ways to end it, and no failure."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-
-    def stop(_number: int, _frame: Any) -> None:
-        threading.Thread(target=server.shutdown).start()  # it waits for the loop that we are in
-
-    before = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGINT)}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

@@ -57,10 +57,14 @@ Jobs = Callable[[], Sequence[StartedJob] | None]
 
 
 class StopSignal:
-    """How often somebody asked to stop. A signal handler may set it: it takes no lock."""
+    """How often somebody asked to stop. A signal handler may ask: it takes no lock."""
 
     def __init__(self) -> None:
         self.asked = 0
+
+    def ask(self) -> None:
+        """Ask to stop, or once more."""
+        self.asked += 1
 
 
 class Server:

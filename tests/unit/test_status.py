@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
@@ -134,7 +135,7 @@ HOUR = timedelta(hours=1)
 def run_of(job: str, state: RunState, run_id: int = 7, error: str = "") -> JobRun:
     tasks = (
         TaskRun("load", RunState.SUCCESS),
-        TaskRun("check", RunState.FAILED, error=error),
+        TaskRun("check", RunState.FAILED, error=error, log_path=Path("check.log")),
         TaskRun("after", RunState.UPSTREAM_FAILED, error="check failed"),
     )
     return JobRun(run_id, 1, job, state, NOW - HOUR, NOW - HOUR / 2, tasks if state.bad else ())
@@ -188,6 +189,19 @@ def test_what_failed_comes_with_the_commands_that_show_it_and_mend_it() -> None:
         "    log: lakeflow-meta runs 7 --logs check",
         "    mend it, then: lakeflow-meta run --repair 7",
     ]
+
+
+def test_a_run_that_succeeded_with_failures_is_to_be_mended_too() -> None:
+    run = replace(run_of("sales", RunState.FAILED, error="x"), state=RunState.SUCCESS_WITH_FAILURES)
+    said = screen(runs=[run])[2:]
+    assert said[0] == "✗ sales: success_with_failures, 30 minutes ago (run 7)"
+    assert said[-1] == "    mend it, then: lakeflow-meta run --repair 7"
+
+
+def test_a_task_without_a_log_is_not_said_to_have_one() -> None:
+    run = run_of("sales", RunState.FAILED, error="x")
+    run = replace(run, tasks=tuple(replace(task, log_path=None) for task in run.tasks))
+    assert not any("log:" in line for line in screen(runs=[run]))
 
 
 def test_what_is_to_be_done_comes_with_its_command() -> None:

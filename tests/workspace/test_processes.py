@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cli_process import Cli
 
 from lakeflow_meta.backends.processes import has_ended, may_be_alive, process_name
 from lakeflow_meta.errors import ConfigError, ConflictError
@@ -171,6 +172,34 @@ except KeyboardInterrupt:
         output, errors = process.communicate(timeout=20)
     assert (output, process.returncode, errors) == ("interrupted cancelled\n", 0, "")
     assert bench.workspace.get_run(run_id).state is S.CANCELLED
+
+
+def test_sigterm_to_the_command_line_is_ctrl_c(tmp_path: Path) -> None:
+    cli = Cli(tmp_path)
+    cli.write("long.py", "print('up', flush=True)\nimport time\ntime.sleep(60)\n")
+    task = "{task_type: spark_python, python_file: long.py}"
+    source = f"{{source_id: s, transformation_config: {task}}}"
+    cli.write("m.yml", f"modules: [{{module_name: m, sources: [{source}]}}]\n")
+    cli.ok("sync", "m.yml")
+    cli.ok("apply")
+    process = subprocess.Popen(
+        cli.command("run", "m"),
+        cwd=tmp_path,
+        env=cli.environ(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    with process:
+        for _ in range(600):
+            if any("up" in log.read_text() for log in tmp_path.glob(".lakeflow/runs/*/s.log")):
+                break
+            time.sleep(0.05)
+        process.send_signal(signal.SIGTERM)
+        _, errors = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert "the run was cancelled" in errors
+    assert cli.json("runs")[0]["state"] == "cancelled"
 
 
 def test_a_process_that_ends_without_following_its_run_lets_it_end(bench: Bench) -> None:
