@@ -17,6 +17,8 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from lakeflow_meta.backends.local.jobs.workspace import LocalWorkspace
+from lakeflow_meta.backends.local.runs import local_runs  # noqa: F401 (no victim imports it anew)
+from lakeflow_meta.backends.local.tasks import dbutils, task_runners  # noqa: F401 (nor these)
 
 STEPS = "steps.txt"
 

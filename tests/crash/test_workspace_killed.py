@@ -1,4 +1,4 @@
-"""The process that runs jobs of the embedded workspace is killed at random moments of 50 runs."""
+"""The process that runs jobs of the embedded workspace is killed at random moments of its runs."""
 
 from __future__ import annotations
 
@@ -16,8 +16,9 @@ from lakeflow_meta.backends.local.jobs.workspace import LocalWorkspace
 from lakeflow_meta.ports import JobRun, TaskRun
 from lakeflow_meta.ports import RunState as S
 
-ROUNDS = 50
-"""Each starts two runs, so that one of them is queued while the other is under way."""
+RUNS = 100
+MOST_ROUNDS = 400
+"""Each starts up to two runs, so that one of them is queued while the other is under way."""
 SEED = 20261121
 
 
@@ -66,7 +67,7 @@ def begun(attempts: list[TaskRun], label: str) -> int:
     return sum(task.label == label and task.started_at is not None for task in attempts)
 
 
-def test_50_runs_that_are_killed_end_and_their_repair_repeats_nothing(tmp_path: Path) -> None:
+def test_runs_that_are_killed_end_and_their_repair_repeats_nothing(tmp_path: Path) -> None:
     home = tmp_path / "home"
     with victim.opened(home) as workspace:
         job_id = victim.make_jobs(workspace)
@@ -75,7 +76,9 @@ def test_50_runs_that_are_killed_end_and_their_repair_repeats_nothing(tmp_path: 
     repaired: list[int] = []
     with killer(home, job_id) as killing:
         whole = killing.victim_lives(-1)
-        for number in range(ROUNDS):
+        for number in range(MOST_ROUNDS):
+            if len(states) >= RUNS:
+                break
             seconds = dice.uniform(0.0, whole)
             sys.stdout.write(f"seed {SEED}, round {number}: killed after {seconds:.4f} s\n")
             killing.victim_lives(seconds)
@@ -87,9 +90,9 @@ def test_50_runs_that_are_killed_end_and_their_repair_repeats_nothing(tmp_path: 
                     if run.state is not S.SUCCESS:
                         again = dice.uniform(0.0, whole / 2) if dice.random() < 0.5 else None
                         repaired.append(mend(workspace, home, run.run_id, killing, again))
-    assert len(states) >= ROUNDS
+    assert len(states) >= RUNS
     assert {S.SUCCESS, S.FAILED} <= set(states)
-    assert len(repaired) >= ROUNDS // 2
+    assert len(repaired) >= RUNS // 4
     assert {1, 2} <= set(repaired)
 
 
