@@ -24,12 +24,16 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-OPTIONS = "-XX:+UseSerialGC -XX:TieredStopAtLevel=1 -Xss4m -Xlog:disable -Xlog:all=error:stderr"
+OPTIONS = (
+    "-XX:+UseSerialGC -XX:TieredStopAtLevel=1 -XX:ReservedCodeCacheSize=240m -Xss4m"
+    " -Xlog:disable -Xlog:all=error:stderr"
+)
 """The quick compiler and the simple collector: small work starts faster.
 
 Measured on 2 cores: the first create, insert, merge and read 7 s instead of 10 s; a MERGE of
 3 million rows 12 s instead of 6 s. ``-XX:TieredStopAtLevel=4`` in the JVM options of the
-settings is the other choice.
+settings is the other choice. With the quick compiler alone a JVM has room for 48 MB of code, which
+a session of minutes fills and sweeps again and again: with more of it a seventh less of CPU.
 """
 
 _PACKAGE_ROOT = Path(__file__).resolve().parents[4]
