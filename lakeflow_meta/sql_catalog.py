@@ -66,12 +66,11 @@ class CatalogQueries:
 
         ``last_altered``: "when the relation definition was last altered in any way".
         """
-        columns = (
-            "table_schema, table_name, table_type, data_source_format, comment,"
-            " unix_micros(last_altered) AS altered"
-        )
         return self._select(
-            f"SELECT {columns}", "tables", self._asked("table_schema", "table_name")
+            "SELECT table_schema, table_name, table_type, data_source_format, comment,"
+            " unix_micros(last_altered) AS altered",
+            "tables",
+            self._asked("table_schema", "table_name"),
         )
 
     @property

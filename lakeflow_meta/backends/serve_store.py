@@ -4,8 +4,6 @@ Apart from ``workspace.db``, because it is of one process and may be deleted at 
 runs stay, and what starts them is then seen for the first time. Every write is one transaction
 that is on the disk when it returns, so a killed process has claimed a fire, with all that belongs
 to it, or has not.
-
-https://www.sqlite.org/atomiccommit.html
 """
 
 from __future__ import annotations
@@ -13,14 +11,13 @@ from __future__ import annotations
 import logging
 import secrets
 import sqlite3
-import threading
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 
 from lakeflow_meta.backends.processes import has_ended, process_name
-from lakeflow_meta.errors import BackendError, ConfigError, ConflictError
+from lakeflow_meta.backends.sqlite_file import SqliteFile
+from lakeflow_meta.errors import ConflictError
 from lakeflow_meta.ports import Clock, utc_now
 from lakeflow_meta.serve.memory import (
     Fire,
@@ -34,7 +31,6 @@ from lakeflow_meta.serve.memory import (
 logger = logging.getLogger(__name__)
 
 _LAYOUT = 1
-_BUSY_SECONDS = 30.0
 _KEPT_FIRES = 20_000
 """Settled fires that are kept, so that a clock that goes back starts nothing twice."""
 
@@ -57,41 +53,22 @@ CREATE INDEX open_fires ON fires (number) WHERE outcome IS NULL;
 """
 
 
-class ServeStore:
-    """A `ports.FireStore`. Raises ConfigError when the file cannot be made, or is of a newer
-    version; BackendError when it is damaged.
-    """
+class ServeStore(SqliteFile):
+    """A `ports.FireStore`. Raises as `SqliteFile` does."""
 
     def __init__(self, path: Path, clock: Clock = utc_now, process: str | None = None) -> None:
-        self._path = path
+        super().__init__(path, if_damaged="delete it: jobs and runs are kept elsewhere")
         self._clock = clock
         self._process = process or process_name()
-        self._lock = threading.RLock()
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise ConfigError(f"{path.parent} cannot be made: {error.strerror}") from error
-        with self._translated():
-            self._connection = sqlite3.connect(
-                path, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False
-            )
-            self._connection.row_factory = sqlite3.Row
-        if self._rows("PRAGMA user_version")[0][0] != _LAYOUT:  # who only reads takes no lock
-            with self._transaction() as connection:
-                _create_or_check(connection, path)
-        self.identity: str = self._rows("SELECT id FROM identity")[0]["id"]
-
-    def close(self) -> None:
-        """Close the file; further calls fail."""
-        with self._lock:
-            self._connection.close()
+        self.lay_out(_LAYOUT, _create)
+        self.identity: str = self.rows("SELECT id FROM identity")[0]["id"]
 
     # ----------------------------------------------------------------- one process at a time
 
     def take(self) -> str | None:
         """See `FireStore.take`."""
         now = self._clock()
-        with self._transaction() as connection:
+        with self.transaction() as connection:
             row = connection.execute("SELECT process, beat_at FROM holder").fetchone()
             former = None if row is None or row["process"] is None else str(row["process"])
             if former is not None and former != self._process:
@@ -108,7 +85,7 @@ class ServeStore:
 
     def renew(self) -> None:
         """See `FireStore.renew`."""
-        with self._transaction() as connection:
+        with self.transaction() as connection:
             changed = connection.execute(
                 "UPDATE holder SET beat_at = ? WHERE process = ?",
                 (self._clock().isoformat(), self._process),
@@ -120,17 +97,17 @@ class ServeStore:
             )
         if not changed:
             raise ConflictError(
-                f"another process has taken {self._path} over; this one starts no more jobs"
+                f"another process has taken {self.path} over; this one starts no more jobs"
             )
 
     def let_go(self) -> None:
         """See `FireStore.let_go`."""
-        with self._transaction() as connection:
+        with self.transaction() as connection:
             connection.execute("DELETE FROM holder WHERE process = ?", (self._process,))
 
     def held_by(self) -> str | None:
         """Who serves now, for people; None where nobody does, or did and is gone."""
-        for row in self._rows("SELECT process, beat_at FROM holder"):
+        for row in self.rows("SELECT process, beat_at FROM holder"):
             seen = datetime.fromisoformat(row["beat_at"])
             if not has_ended(row["process"], seen, self._clock()):
                 return _named(row["process"])
@@ -141,27 +118,27 @@ class ServeStore:
     def memories(self) -> Mapping[int, Memory]:
         """See `FireStore.memories`. One that is damaged is logged, and begun again."""
         found = {}
-        for row in self._rows("SELECT job_id, memory FROM memories"):
+        for row in self.rows("SELECT job_id, memory FROM memories"):
             try:
                 found[int(row["job_id"])] = read_memory(row["memory"])
             except (ValueError, KeyError, TypeError) as error:
-                logger.warning("%s: job %s is begun again: %r", self._path, row["job_id"], error)
+                logger.warning("%s: job %s is begun again: %r", self.path, row["job_id"], error)
         return found
 
     def seen_files(self, job_id: int) -> frozenset[str]:
         """See `FireStore.seen_files`."""
-        rows = self._rows("SELECT name FROM seen_files WHERE job_id = ?", (job_id,))
+        rows = self.rows("SELECT name FROM seen_files WHERE job_id = ?", (job_id,))
         return frozenset(row["name"] for row in rows)
 
     def remember(self, notes: Sequence[Note]) -> None:
         """See `FireStore.remember`."""
-        with self._transaction() as connection:
+        with self.transaction() as connection:
             for note in notes:
                 _remember(connection, note)
 
     def claim(self, fire: Fire, note: Note) -> bool:
         """See `FireStore.claim`."""
-        with self._transaction() as connection:
+        with self.transaction() as connection:
             _remember(connection, note)
             cursor = connection.execute(
                 "INSERT INTO fires (token, job_id, fire, claimed_at) VALUES (?, ?, ?, ?)"
@@ -172,12 +149,12 @@ class ServeStore:
 
     def settle(self, token: str, outcome: str) -> None:
         """See `FireStore.settle`."""
-        with self._transaction() as connection:
+        with self.transaction() as connection:
             connection.execute("UPDATE fires SET outcome = ? WHERE token = ?", (outcome, token))
 
     def open_fires(self) -> list[Fire]:
         """See `FireStore.open_fires`."""
-        rows = self._rows(
+        rows = self.rows(
             "SELECT job_id, token, fire FROM fires WHERE outcome IS NULL ORDER BY number"
         )
         return [read_fire(row["job_id"], row["token"], row["fire"]) for row in rows]
@@ -185,39 +162,10 @@ class ServeStore:
     def forget(self, job_ids: Iterable[int]) -> None:
         """See `FireStore.forget`."""
         values = [(job_id,) for job_id in job_ids]
-        with self._transaction() as connection:
+        with self.transaction() as connection:
             connection.executemany("DELETE FROM memories WHERE job_id = ?", values)
             connection.executemany("DELETE FROM seen_files WHERE job_id = ?", values)
             connection.executemany("DELETE FROM fires WHERE job_id = ?", values)
-
-    # ----------------------------------------------------------------- inside
-
-    @contextmanager
-    def _transaction(self) -> Iterator[sqlite3.Connection]:
-        with self._lock, self._translated():
-            self._connection.execute("BEGIN IMMEDIATE")
-            try:
-                yield self._connection
-            except BaseException:
-                self._connection.execute("ROLLBACK")
-                raise
-            self._connection.execute("COMMIT")
-
-    def _rows(self, query: str, values: tuple[object, ...] = ()) -> list[sqlite3.Row]:
-        with self._lock, self._translated():
-            return self._connection.execute(query, values).fetchall()
-
-    @contextmanager
-    def _translated(self) -> Iterator[None]:
-        try:
-            yield
-        except sqlite3.Error as error:
-            code = getattr(error, "sqlite_errorname", type(error).__name__)
-            hint = "; delete it: jobs and runs are kept elsewhere" if code in _DAMAGED else ""
-            raise BackendError(f"{self._path}: {error}{hint}", code=code) from error
-
-
-_DAMAGED = frozenset({"SQLITE_CORRUPT", "SQLITE_NOTADB"})
 
 
 def _remember(connection: sqlite3.Connection, note: Note) -> None:
@@ -236,19 +184,10 @@ def _remember(connection: sqlite3.Connection, note: Note) -> None:
     )
 
 
-def _create_or_check(connection: sqlite3.Connection, path: Path) -> None:
-    layout = connection.execute("PRAGMA user_version").fetchone()[0]
-    if layout > _LAYOUT:
-        raise ConfigError(
-            f"{path} has layout {layout}; this version of lakeflow_meta knows {_LAYOUT}: upgrade"
-            " lakeflow_meta, or use another home"
-        )
-    if layout == _LAYOUT:
-        return
+def _create(connection: sqlite3.Connection, _former: int) -> None:
     for statement in _TABLES.split(";"):
         connection.execute(statement)
     connection.execute("INSERT INTO identity (id) VALUES (?)", (secrets.token_hex(8),))
-    connection.execute("PRAGMA user_version = 1")
 
 
 def _held(process: str, beat_at: datetime) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from lakeflow_meta.errors import ConflictError
+from lakeflow_meta.errors import ConflictError, NotFoundError
 from lakeflow_meta.ports import BY_HAND, Trigger, TriggerKind
 from lakeflow_meta.ports import RunState as S
 
@@ -69,6 +69,12 @@ def test_without_a_queue_or_room_a_run_is_refused(bench: Bench) -> None:
         with pytest.raises(ConflictError, match=told):
             bench.workspace.run_job(job_id, {})
     gate.open.set()
+
+
+@pytest.mark.parametrize("run_id", [1, 10**30])
+def test_a_run_that_is_not_there_cannot_be_cancelled(bench: Bench, run_id: int) -> None:
+    with pytest.raises(NotFoundError, match=f"run {run_id} does not exist"):
+        bench.workspace.cancel_run(run_id)
 
 
 def test_a_queued_run_can_be_cancelled_and_lets_the_next_one_go(bench: Bench) -> None:

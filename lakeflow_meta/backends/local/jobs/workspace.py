@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from lakeflow_meta.backends.local.jobs.job_store import JobStore, PermissionStore, QueryStore
 from lakeflow_meta.backends.local.jobs.workspace_db import WorkspaceDb
 from lakeflow_meta.backends.local.runs.run_logs import read_log
-from lakeflow_meta.backends.local.runs.run_store import RunStore
+from lakeflow_meta.backends.local.runs.run_store import RunRequest, RunStore
 from lakeflow_meta.paths import PathMap
 from lakeflow_meta.ports import (
     BY_HAND,
@@ -163,9 +163,7 @@ class LocalWorkspace:
         it has no queue, and BackendError, before anything has started, when some task cannot run
         here.
         """
-        from lakeflow_meta.backends.local.runs.local_runs import Order
-
-        return self._runs.start(Order(job_id, parameters, trigger, token))
+        return self._runs.start(job_id, RunRequest(parameters, trigger, token))
 
     def repair_run(self, run_id: int) -> None:
         """See `JobsApi.repair_run`; `follow_run` waits for its end."""

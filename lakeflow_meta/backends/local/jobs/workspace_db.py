@@ -1,27 +1,13 @@
-"""``workspace.db``: the SQLite file that keeps a workspace's jobs, queries and runs.
-
-One connection, shared by the threads of this process under a lock; other processes have their own.
-WAL lets them read while one writes; every write is one short transaction that takes the write
-lock at its start, so that two processes never deadlock on an upgrade of their lock. A killed
-process leaves a whole transaction or none.
-
-https://www.sqlite.org/wal.html
-"""
+"""``workspace.db``: the SQLite file that keeps a workspace's jobs, queries and runs."""
 
 from __future__ import annotations
 
 import secrets
 import sqlite3
-import threading
-import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
-from lakeflow_meta.errors import BackendError, ConfigError
+from lakeflow_meta.backends.sqlite_file import SqliteFile
 
-BUSY_SECONDS = 30.0
 SCHEMA_VERSION = 3
 
 _JOBS = """
@@ -127,94 +113,22 @@ _UPGRADES = {
 }
 """What leads from a layout to the next one."""
 
-_BUSY = frozenset({"SQLITE_BUSY", "SQLITE_BUSY_SNAPSHOT", "SQLITE_LOCKED", "SQLITE_BUSY_RECOVERY"})
 
-
-class WorkspaceDb:
-    """The open file. Raises ConfigError when it cannot be made, or a newer version wrote it."""
+class WorkspaceDb(SqliteFile):
+    """The open file, which others may read while one writes. Raises as `SqliteFile` does."""
 
     def __init__(self, path: Path) -> None:
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            hint = "give write permission, or choose another place with --home"
-            raise ConfigError(f"{path.parent} cannot be made: {error.strerror}; {hint}") from error
-        self._path = path
-        self._lock = threading.RLock()
-        with _translated(path):
-            self._connection = sqlite3.connect(
-                path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False
-            )
-            self._connection.row_factory = sqlite3.Row
-            _use_wal(self._connection)
-            self._connection.execute("PRAGMA synchronous = NORMAL")
-        with self.transaction() as connection:
-            _create_or_check(connection, path)
-
-    @contextmanager
-    def transaction(self) -> Iterator[sqlite3.Connection]:
-        """One write transaction; all of it or nothing."""
-        with self._lock, _translated(self._path):
-            self._connection.execute("BEGIN IMMEDIATE")
-            try:
-                yield self._connection
-            except BaseException:
-                self._connection.execute("ROLLBACK")
-                raise
-            self._connection.execute("COMMIT")
-
-    def rows(self, query: str, values: Sequence[Any] = ()) -> list[sqlite3.Row]:
-        """The rows of one constant SELECT."""
-        with self._lock, _translated(self._path):
-            try:
-                return self._connection.execute(query, values).fetchall()
-            except OverflowError:  # a number of more than 64 bits stands in no row
-                return []
-
-    def close(self) -> None:
-        """Close the connection; further calls fail."""
-        with self._lock:
-            self._connection.close()
+        super().__init__(path)
+        self.write_ahead()
+        self.lay_out(SCHEMA_VERSION, _upgrade)
 
 
-@contextmanager
-def _translated(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except sqlite3.Error as error:
-        code = getattr(error, "sqlite_errorname", type(error).__name__)
-        raise BackendError(f"{path}: {error}", code=code, transient=code in _BUSY) from error
-
-
-def _use_wal(connection: sqlite3.Connection) -> None:
-    """Turn WAL on. SQLite does not wait for other openers here, so this waits itself."""
-    deadline = time.monotonic() + BUSY_SECONDS
-    while True:
-        try:
-            connection.execute("PRAGMA journal_mode = WAL")
-        except sqlite3.OperationalError as error:
-            if error.sqlite_errorname not in _BUSY or time.monotonic() > deadline:
-                raise
-            time.sleep(0.02)
-        else:
-            return
-
-
-def _create_or_check(connection: sqlite3.Connection, path: Path) -> None:
-    version = connection.execute("PRAGMA user_version").fetchone()[0]
-    if version > SCHEMA_VERSION:
-        raise ConfigError(
-            f"{path} has layout {version}; this version of lakeflow_meta knows {SCHEMA_VERSION}:"
-            " upgrade lakeflow_meta, or use another home"
-        )
-    if version == SCHEMA_VERSION:
-        return
+def _upgrade(connection: sqlite3.Connection, version: int) -> None:
     steps = [_UPGRADES[older] for older in range(version, SCHEMA_VERSION)] if version else [_SCHEMA]
     for statement in "".join(steps).split(";"):
         connection.execute(statement)
     if not version:
         _start_ids_at_random(connection)
-    connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
 
 
 def _start_ids_at_random(connection: sqlite3.Connection) -> None:

@@ -23,14 +23,13 @@ from lakeflow_meta.backends.local.runs.run_engine import RunEngine
 from lakeflow_meta.backends.local.runs.run_journal import RunJournal
 from lakeflow_meta.backends.local.runs.run_plan import RunPlan, Slots
 from lakeflow_meta.backends.local.runs.run_planning import Planner, job_parameters, with_parameters
-from lakeflow_meta.backends.local.runs.run_store import EndedRun, NewRun, Parent, RunStore
+from lakeflow_meta.backends.local.runs.run_store import EndedRun, Parent, RunRequest, RunStore
 from lakeflow_meta.backends.local.runs.step_work import StepWork
 from lakeflow_meta.backends.local.runs.task_graph import nodes_of
 from lakeflow_meta.backends.local.runs.value_store import ValueStore
 from lakeflow_meta.backends.local.tasks.task_runners import TaskRunners
 from lakeflow_meta.errors import ConflictError
 from lakeflow_meta.ports import (
-    BY_HAND,
     Clock,
     JobRun,
     LiveJob,
@@ -53,17 +52,6 @@ class _Active:
 
     engine: RunEngine
     done: threading.Event
-
-
-@dataclass(frozen=True, slots=True)
-class Order:
-    """A run that somebody wants; see `LocalRuns.start`."""
-
-    job_id: int
-    parameters: Mapping[str, str]
-    trigger: Trigger = BY_HAND
-    token: str | None = None
-    parent: Parent | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,24 +86,23 @@ class LocalRuns:
 
     # ----------------------------------------------------------------- starting
 
-    def start(self, order: Order) -> int:
-        """Record a run and start executing it; its id. An order with the token of an earlier one
+    def start(self, job_id: int, request: RunRequest) -> int:
+        """Record a run and start executing it; its id. A request with the token of an earlier one
         of the same job is that one.
 
         Raises NotFoundError, ConflictError when the job's ``max_concurrent_runs`` are under way and
         it has no queue, and BackendError, before anything has started, when some task cannot run.
         """
-        job = self._equipment.get_job(order.job_id)
-        values = job_parameters(job, order.parameters)
-        context = self._context(job, values, order.trigger)
+        job = self._equipment.get_job(job_id)
+        values = job_parameters(job, request.parameters)
+        context = self._context(job, values, request.trigger)
         plan = self._plan(job, context)
         self.store.end_abandoned()
-        new = NewRun(job, values, order.trigger, order.token, order.parent)
-        started = self.store.start(new)
+        started = self.store.start(job, replace(request, parameters=values))
         if started.is_new:
             plan = replace(plan, log_folder=self._equipment.folder / str(started.run_id))
             context = replace(context, run_id=started.run_id, started_at=started.started_at)
-            plan = replace(plan, context=with_parameters(context), path=_path(order.parent))
+            plan = replace(plan, context=with_parameters(context), path=_path(request.parent))
             self._execute(plan, queued=started.queued)
         return started.run_id
 
@@ -182,7 +169,7 @@ class LocalRuns:
                 self.repair(former, parent)
                 return former
         trigger = Trigger(TriggerKind.RUN_JOB)
-        return self.start(Order(work.job_id, work.parameters, trigger, parent=parent))
+        return self.start(work.job_id, RunRequest(work.parameters, trigger, parent=parent))
 
     # ----------------------------------------------------------------- watching
 

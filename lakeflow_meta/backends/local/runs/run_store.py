@@ -55,10 +55,9 @@ class Parent:
 
 
 @dataclass(frozen=True, slots=True)
-class NewRun:
-    """A run to be recorded. Of two with one ``token`` and job, the second is the first."""
+class RunRequest:
+    """A run of a job that somebody wants. Of two with one ``token``, the second is the first."""
 
-    job: LiveJob
     parameters: Mapping[str, str]
     trigger: Trigger = BY_HAND
     token: str | None = None
@@ -96,25 +95,26 @@ class RunStore:
 
     # ----------------------------------------------------------------- starting
 
-    def start(self, new: NewRun) -> StartedRun:
+    def start(self, job: LiveJob, request: RunRequest) -> StartedRun:
         """Record a run and all its tasks, owned by this process.
 
-        Where ``max_concurrent_runs`` of the job are under way it is queued, if the job's ``queue``
-        is enabled. Raises ConflictError where it is not.
+        With a token it is on the disk at the end, as what its caller remembers of it is. Where
+        ``max_concurrent_runs`` of the job are under way it is queued, if the job's ``queue`` is
+        enabled. Raises ConflictError where it is not.
         """
         now = self._clock()
-        with self._database.transaction() as connection:
-            if earlier := _with_token(connection, new):
+        with self._database.transaction(durable=request.token is not None) as connection:
+            if earlier := _with_token(connection, job, request.token):
                 return earlier
-            queued = _must_wait(connection, new.job, may_queue=_may_queue(new.job))
-            cursor = connection.execute(INSERT_RUN, _run_values(new, now, queued=queued))
+            queued = _must_wait(connection, job, may_queue=_may_queue(job))
+            cursor = connection.execute(INSERT_RUN, _run_values(job, request, now, queued=queued))
             run_id = int(cursor.lastrowid or 0)
             connection.executemany(
                 "INSERT INTO task_runs (run_id, task_key, attempt, position, state)"
                 " VALUES (?, ?, 0, ?, ?)",
                 [
                     (run_id, task["task_key"], position, RunState.QUEUED)
-                    for position, task in enumerate(new.job.settings.get("tasks", ()))
+                    for position, task in enumerate(job.settings.get("tasks", ()))
                 ],
             )
         return StartedRun(run_id, now, queued)
@@ -210,10 +210,9 @@ class RunStore:
 
     def ask_to_cancel(self, run_id: int) -> None:
         """Leave a note for the process that runs it. Raises NotFoundError."""
+        self.state(run_id)
         with self._database.transaction() as connection:
-            query = "UPDATE runs SET cancel_requested = 1 WHERE run_id = ?"
-            if not connection.execute(query, (run_id,)).rowcount:
-                raise _missing(run_id)
+            connection.execute("UPDATE runs SET cancel_requested = 1 WHERE run_id = ?", (run_id,))
 
     def end_abandoned(self) -> list[int]:
         """End every run whose process has ended; their ids.
@@ -300,14 +299,15 @@ class RunStore:
         return [run_of(row) for row in self._database.rows(query, (job_id, job_id, limit))]
 
 
-def _run_values(new: NewRun, now: datetime, *, queued: bool) -> tuple[object, ...]:
-    settings, trigger = new.job.settings, new.trigger
-    parent = new.parent
+def _run_values(
+    job: LiveJob, request: RunRequest, now: datetime, *, queued: bool
+) -> tuple[object, ...]:
+    settings, trigger, parent = job.settings, request.trigger, request.parent
     return (
-        new.job.job_id,
+        job.job_id,
         settings.get("name", "Untitled"),
         json.dumps(settings),
-        json.dumps(dict(new.parameters)),
+        json.dumps(dict(request.parameters)),
         RunState.QUEUED if queued else RunState.RUNNING,
         text_of(now),
         process_name(),
@@ -315,7 +315,7 @@ def _run_values(new: NewRun, now: datetime, *, queued: bool) -> tuple[object, ..
         trigger.kind,
         text_of(trigger.at),
         json.dumps(dict(trigger.details)),
-        new.token,
+        request.token,
         text_of(now) if queued else None,
         parent.run_id if parent else None,
         parent.task if parent else "",
@@ -327,9 +327,11 @@ def _again(run_id: int, task_key: str) -> dict[str, object]:
     return {"run_id": run_id, "task_key": task_key, "state": RunState.QUEUED}
 
 
-def _with_token(connection: sqlite3.Connection, new: NewRun) -> StartedRun | None:
+def _with_token(
+    connection: sqlite3.Connection, job: LiveJob, token: str | None
+) -> StartedRun | None:
     query = "SELECT run_id, started_at FROM runs WHERE job_id = ? AND token = ?"
-    for row in connection.execute(query, (new.job.job_id, new.token)):
+    for row in connection.execute(query, (job.job_id, token)):
         started = datetime.fromisoformat(row["started_at"])
         return StartedRun(row["run_id"], started, is_new=False)
     return None
