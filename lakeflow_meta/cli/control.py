@@ -9,12 +9,10 @@ import typer
 
 from lakeflow_meta.cli import completion
 from lakeflow_meta.cli.live import watching
+from lakeflow_meta.cli.options import PruneMetadata, Variables
 from lakeflow_meta.cli.output import Session, pairs
 
 Paths = Annotated[list[Path], typer.Argument(help="YAML files, or folders of them.")]
-Var = Annotated[
-    list[str] | None, typer.Option("--var", help="Value of a variable: name=value. Repeatable.")
-]
 
 
 def register(cli: typer.Typer) -> None:
@@ -23,7 +21,7 @@ def register(cli: typer.Typer) -> None:
         cli.command()(command)
 
 
-def validate(context: typer.Context, paths: Paths, var: Var = None) -> None:
+def validate(context: typer.Context, paths: Paths, var: Variables = None) -> None:
     """Check YAML: every problem at once, with file and line. No control table is touched.
 
     Example: lakeflow-meta validate metadata/
@@ -48,10 +46,8 @@ def sync(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Only show what would change.")
     ] = False,
-    prune: Annotated[
-        bool, typer.Option("--prune", help="Remove what is recorded and not declared.")
-    ] = False,
-    var: Var = None,
+    prune: PruneMetadata = False,
+    var: Variables = None,
 ) -> None:
     """Record what YAML declares in the control tables. The same content again writes nothing.
 

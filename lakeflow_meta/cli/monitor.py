@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from lakeflow_meta.cli import completion
+from lakeflow_meta.cli.options import PruneMetadata, Settle, Variables
 from lakeflow_meta.cli.output import Session, pairs
 from lakeflow_meta.cli.signals import asked_by_signals
 
@@ -39,16 +40,9 @@ def monitor(
     apply: Annotated[
         bool, typer.Option("--apply/--no-apply", help="Update jobs, or only report changes.")
     ] = True,
-    prune: Annotated[
-        bool, typer.Option("--prune", help="Remove what is recorded and not declared any more.")
-    ] = False,
-    settle: Annotated[
-        float, typer.Option(min=0, help="Seconds for which a new file must stand still.")
-    ] = 2.0,
-    var: Annotated[
-        list[str] | None,
-        typer.Option("--var", help="Value of a variable: name=value. Repeatable."),
-    ] = None,
+    prune: PruneMetadata = False,
+    settle: Settle = 2.0,
+    var: Variables = None,
 ) -> None:
     """Watch metadata files and control tables, and keep the jobs as they say. SIGTERM ends it.
 

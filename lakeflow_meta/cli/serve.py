@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from lakeflow_meta.cli.options import PruneMetadata, Settle, Variables
 from lakeflow_meta.cli.output import Session, pairs
 from lakeflow_meta.cli.signals import asked_by_signals
 
@@ -66,16 +67,9 @@ def serve(
         str | None,
         typer.Option(help="Zone of --schedule.", show_default="deploy.timezone_id, UTC"),
     ] = None,
-    prune: Annotated[
-        bool, typer.Option("--prune", help="Remove what is recorded and not declared any more.")
-    ] = False,
-    settle: Annotated[
-        float, typer.Option(min=0, help="Seconds for which a new metadata file must stand still.")
-    ] = 2.0,
-    var: Annotated[
-        list[str] | None,
-        typer.Option("--var", help="Value of a variable: name=value. Repeatable."),
-    ] = None,
+    prune: PruneMetadata = False,
+    settle: Settle = 2.0,
+    var: Variables = None,
     poll: Annotated[
         float, typer.Option(min=0.1, help="Seconds between two looks at files and tables.")
     ] = 2.0,

@@ -13,10 +13,8 @@ from lakeflow_meta.ui.blocks import (
     Banner,
     Block,
     Cell,
-    Choice,
     Code,
     Facts,
-    Filter,
     Kind,
     Link,
     Mark,
@@ -30,6 +28,7 @@ from lakeflow_meta.ui.blocks import (
 )
 from lakeflow_meta.ui.feed_pages import feed_table
 from lakeflow_meta.ui.job_graph import job_graph
+from lakeflow_meta.ui.named_list import named_list
 from lakeflow_meta.ui.paging import Part
 from lakeflow_meta.ui.run_pages import run_rows
 
@@ -38,27 +37,20 @@ if TYPE_CHECKING:
     from lakeflow_meta.ports import JobRun
     from lakeflow_meta.ui.snapshot import Snapshot
 
-_PAGE = 100
 _RUNS = 10
 _CHANGES = 10
 
 
 def modules(snapshot: Snapshot, at: Place) -> Page:
     """All modules by name, or those whose name holds a text."""
-    wanted = at.get("name").casefold()
-    recorded = snapshot.recorded
-    found = [name for name in recorded.modules if wanted in name.casefold()]
-    part = Part.asked(at, _PAGE)
-    rows = [
-        _module_row(snapshot, recorded.modules[name])
-        for name in found[part.start : part.start + part.size]
-    ]
-    columns = ("module", "recorded", "sources", "tables", "last run", "started")
-    pager = part.pager(len(found), "modules")
-    empty = "no module is recorded: lakeflow-meta sync PATH"
-    choice = Choice("name", "Name holds", at.get("name"))
-    table = Table("Modules", columns, rows, empty if not wanted else "no such module", pager)
-    return Page(at, "Modules", [Filter(Kind.MODULES, (choice,)), table])
+    return named_list(
+        at,
+        "Modules",
+        ("module", "recorded", "sources", "tables", "last run", "started"),
+        snapshot.recorded.modules.items(),
+        lambda module: _module_row(snapshot, module),
+        "no module is recorded: lakeflow-meta sync PATH",
+    )
 
 
 def _module_row(snapshot: Snapshot, module: Module) -> tuple[Cell, ...]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 from lakeflow_meta.control.row_changes import RowChange
@@ -16,10 +17,8 @@ from lakeflow_meta.ui.blocks import (
     Banner,
     Block,
     Cell,
-    Choice,
     Code,
     Facts,
-    Filter,
     Kind,
     Link,
     Mark,
@@ -33,7 +32,7 @@ from lakeflow_meta.ui.blocks import (
 )
 from lakeflow_meta.ui.definition_changes import definition_lines
 from lakeflow_meta.ui.module_pages import pretty
-from lakeflow_meta.ui.paging import Part
+from lakeflow_meta.ui.named_list import named_list
 
 if TYPE_CHECKING:
     from lakeflow_meta.control.rows import Row
@@ -41,7 +40,6 @@ if TYPE_CHECKING:
     from lakeflow_meta.schema.live import TableState
     from lakeflow_meta.ui.snapshot import Snapshot
 
-_PAGE = 100
 _COMMITS = 200
 """How many commits of the control table are looked through for changes of one table."""
 _CHANGES = 20
@@ -49,16 +47,15 @@ _CHANGES = 20
 
 def tables(snapshot: Snapshot, at: Place) -> Page:
     """Declared tables by name, or those whose name holds a text."""
-    wanted = at.get("name").casefold()
-    rows = [row for row in snapshot.rows(TABLES) if wanted in str(row["table_name"]).casefold()]
-    rows.sort(key=lambda row: str(row["table_name"]))
-    part = Part.asked(at, _PAGE)
-    cells = [_table_row(snapshot, row) for row in rows[part.start : part.start + part.size]]
-    columns = ("table", "recorded", "columns", "module", "changed")
-    empty = "no such table" if wanted else "no table is declared"
-    table = Table("Tables", columns, cells, empty, part.pager(len(rows), "tables"))
-    choice = Choice("name", "Name holds", at.get("name"))
-    return Page(at, "Tables", [Filter(Kind.TABLES, (choice,)), table])
+    rows = [(str(row["table_name"]), row) for row in snapshot.rows(TABLES)]
+    return named_list(
+        at,
+        "Tables",
+        ("table", "recorded", "columns", "module", "changed"),
+        sorted(rows, key=itemgetter(0)),
+        lambda row: _table_row(snapshot, row),
+        "no table is declared",
+    )
 
 
 def _table_row(snapshot: Snapshot, row: Row) -> tuple[Cell, ...]:
