@@ -34,6 +34,9 @@ GET_AVRO = "`lakeflow-meta doctor --fix` fetches it (this needs the network, onc
 JAR_GROUPS = ("io.delta", "io.unitycatalog")
 """Of everything that delta-spark depends on, only these groups are not part of pyspark's jars."""
 
+_DEFAULTS_LAYOUT = 1
+"""Another one where the jar has other settings: a cache keeps the jars of all."""
+
 _JAVA_VERSION = re.compile(r'version "(?:1\.)?(\d+)')
 _JAVA_ANSWER_SECONDS = 30
 
@@ -178,9 +181,15 @@ def avro_jars(cache: Path) -> tuple[Path, ...]:
     return tuple(sorted(avro_directory(cache).glob("*.jar")))
 
 
+def defaults_jar(cache: Path) -> Path:
+    """Where Hadoop's default settings lie, as `hadoop_defaults` makes them."""
+    return cache / f"hadoop-defaults-{_DEFAULTS_LAYOUT}.jar"
+
+
 def session_jars(cache: Path) -> tuple[Path, ...]:
-    """What a session has on its class path besides pyspark's jars, in a fixed order."""
-    return (*delta_jars(cache), *avro_jars(cache))
+    """What a session has on its class path in front of pyspark's jars, in a fixed order."""
+    defaults = defaults_jar(cache)
+    return (*([defaults] if defaults.is_file() else ()), *delta_jars(cache), *avro_jars(cache))
 
 
 def checks(cache: Path) -> list[Check]:

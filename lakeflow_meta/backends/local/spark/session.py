@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lakeflow_meta.backends.local.spark import class_archive, jars, jvm, runtime
+from lakeflow_meta.backends.local.spark.hadoop_defaults import install_defaults
 from lakeflow_meta.backends.local.spark.session_names import attach
 from lakeflow_meta.backends.local.spark.warehouse import checked_schema
 from lakeflow_meta.errors import ConfigError
@@ -133,6 +134,7 @@ class EmbeddedSpark:
             jars.install_jars(self._cache)
             self._report("fetch", "delta jars", StepState.DONE)
         jars.install_avro(self._cache, again=again)
+        install_defaults(self._cache)
         if self._archive and not class_archive.archive_path(self._cache, java).is_file():
             self._report("make", "class archive", StepState.STARTED, "once, well under a minute")
             made = class_archive.build_class_archive(self._cache, java)
