@@ -233,3 +233,16 @@ def test_a_failing_python_function_is_told_by_its_own_words(spark: SparkSession)
     error = translate(caught.value)
     assert "told so by Python" in str(error)
     assert "\tat " not in str(error)
+
+
+def test_hadoop_has_the_defaults_of_file_systems_and_what_people_set(spark: SparkSession) -> None:
+    settings = spark.sparkContext._jsc.hadoopConfiguration()
+    spark.conf.set("fs.s3a.endpoint", "http://127.0.0.1:1")
+    try:
+        of_a_read = spark._jsparkSession.sessionState().newHadoopConf()
+    finally:
+        spark.conf.unset("fs.s3a.endpoint")
+    assert settings.size() < 250
+    assert settings.get("fs.s3a.impl") == "org.apache.hadoop.fs.s3a.S3AFileSystem"
+    assert settings.get("yarn.resourcemanager.hostname") is None
+    assert of_a_read.get("fs.s3a.endpoint") == "http://127.0.0.1:1"

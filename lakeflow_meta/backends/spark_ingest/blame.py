@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from lakeflow_meta.backends.spark import translate
 from lakeflow_meta.backends.spark_ingest.columns import ColumnsError
 from lakeflow_meta.backends.spark_ingest.faults import read_fault
+from lakeflow_meta.backends.spark_ingest.links import LinkFolders
 from lakeflow_meta.backends.spark_ingest.source_paths import named_files
 from lakeflow_meta.errors import LakeflowMetaError
 from lakeflow_meta.ingest.batch import BadFilesError, Batch
@@ -38,9 +39,10 @@ class _Verdict:
 class Blame:
     """Finds the files that cannot be loaded."""
 
-    def __init__(self, prepare: Prepare, paths: PathMap) -> None:
+    def __init__(self, prepare: Prepare, paths: PathMap, links: LinkFolders | None = None) -> None:
         self._prepare = prepare
         self._paths = paths
+        self._links = links
 
     def of(self, batch: Batch, error: Exception) -> Mapping[str, str] | None:
         """The files that an error is about, with reasons; None when no file is to blame."""
@@ -84,7 +86,8 @@ class Blame:
             case LakeflowMetaError():
                 return _Verdict({}, False, str(error))
         fault = read_fault(error)
-        named = dict.fromkeys(named_files(fault.paths, batch.paths, self._paths), fault.reason)
+        files = named_files(fault.paths, batch.paths, self._paths, self._links)
+        named = dict.fromkeys(files, fault.reason)
         return _Verdict(named, fault.about_data, fault.reason, fault.unclear)
 
 

@@ -188,7 +188,7 @@ class SparkLoader:
 
     def _blame(self, batch: Batch) -> Blame:
         shape = self._writes.tables.shape(batch.source.target)
-        return Blame(lambda part: self._writes.rows.kept(part, shape), self._paths)
+        return Blame(lambda part: self._writes.rows.kept(part, shape), self._paths, self._links)
 
     # --- rows that expectations dropped
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lakeflow_meta.backends.spark_ingest.links import LinkFolders
@@ -66,32 +65,22 @@ class FileReader:
             )
             reader = reader.option("enforceSchema", "false")
         known = [file.path for file in files]
-        folder = self._linked(batch, known)
-        if folder is None:
-            frame = reader.load([_escaped(self._paths.physical(path)) for path in known])
+        links = None if self._by_name(batch) else self._links
+        places = [self._paths.physical(path) for path in known]
+        folder = None if links is None else links.folder(places)
+        if links is None or folder is None:
+            frame = reader.load([_escaped(place) for place in places])
         else:
             frame = reader.load(_escaped(str(folder)))
-            self._check_there(known)
+            _check_there(dict(zip(places, known, strict=True)), links.broken(places))
         path = source_path(frame, known, self._paths, linked=folder is not None)
         return frame.select(*_own(frame), path.alias(SOURCE_FILE))
 
-    def _linked(self, batch: Batch, known: Sequence[str]) -> Path | None:
-        """A folder of links to the files; None where they are read by their own names.
-
-        They are for a transform, which may ask Spark for ``input_file_name()``.
+    def _by_name(self, batch: Batch) -> bool:
+        """Whether files are read by their own names: a transform may ask for them
+        (``input_file_name()``), and other storage has no links.
         """
-        if self._links is None or transforms(batch) or any(map(is_uri, known)):
-            return None
-        return self._links.folder([self._paths.physical(path) for path in known])
-
-    def _check_there(self, known: Sequence[str]) -> None:
-        """Spark lists a link that leads nowhere as no file at all, without a word.
-
-        It listed the folder just now, so what is there has been there. Raises BadFilesError.
-        """
-        gone = [path for path in known if not Path(self._paths.physical(path)).exists()]
-        if gone:
-            raise BadFilesError(dict.fromkeys(gone, "it is gone"))
+        return transforms(batch) or any(map(is_uri, batch.paths))
 
     def _table_version(self, file: FoundFile) -> DataFrame:
         """The rows of a Delta table as it was at the version that the path names."""
@@ -107,6 +96,16 @@ def transforms(batch: Batch) -> bool:
     """Whether the rows go through a function of the user's."""
     source = batch.source
     return source.transform_fn is not None or source.source_config.transform is not None
+
+
+def _check_there(known: Mapping[str, str], broken: Sequence[str]) -> None:
+    """Spark lists a link that leads nowhere as no file at all, without a word.
+
+    It listed the folder just now, so what is there has been there. ``known``: the path that the
+    ledger knows, by place. Raises BadFilesError.
+    """
+    if broken:
+        raise BadFilesError({known[place]: "it is gone" for place in broken})
 
 
 def _escaped(path: str) -> str:

@@ -8,10 +8,9 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Collection, Iterable, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lakeflow_meta.backends.spark_ingest.links import DIGITS
+from lakeflow_meta.backends.spark_ingest.links import DIGITS, LinkFolders
 from lakeflow_meta.paths import VOLUMES, PathMap, is_in_volumes, is_uri
 
 if TYPE_CHECKING:
@@ -61,21 +60,19 @@ def _known_path(uri: Column, known: Sequence[str], paths: PathMap) -> Column:
     return F.concat(F.lit(VOLUMES), F.substring(path, below, F.length(path)))
 
 
-def named_files(spellings: Iterable[str], known: Collection[str], paths: PathMap) -> list[str]:
-    """Which of the files an error means that names one: by its known path, where it lies, or a
-    link to it. ``spellings`` are of one file; the first that says anything counts."""
+def named_files(
+    spellings: Iterable[str],
+    known: Collection[str],
+    paths: PathMap,
+    links: LinkFolders | None = None,
+) -> list[str]:
+    """Which of the files an error means that names one: by its known path, where it lies, or one
+    of the ``links`` to it. ``spellings`` are of one file; the first that says anything counts."""
     by_place = {paths.physical(path): path for path in known}
     for spelling in spellings:
-        for name in (spelling, _behind(spelling)):
+        for name in (spelling, links.behind(spelling) if links else ""):
             if name in by_place:
                 return [by_place[name]]
             if name in known:
                 return [name]
     return []
-
-
-def _behind(link: str) -> str:
-    try:
-        return str(Path(link).readlink())
-    except (OSError, ValueError):  # no link; no path at all
-        return ""

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import subprocess
 import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+
+import pytest
 
 from lakeflow_meta.backends.processes import process_name
 from lakeflow_meta.backends.spark_ingest.links import LinkFolders, remove_leftovers
@@ -38,6 +41,64 @@ def test_the_same_files_are_linked_once(tmp_path: Path) -> None:
     some = files(tmp_path, "a", "b")
     assert links.folder(some) == links.folder(some)
     assert links.folder(some) != links.folder(some[:1])
+
+
+def test_a_file_that_is_replaced_or_removed_is_still_the_one_that_was_linked(
+    tmp_path: Path,
+) -> None:
+    links = LinkFolders(tmp_path / "links")
+    replaced, removed = some = files(tmp_path, "replaced", "removed")
+    folder = links.folder(some)
+    (tmp_path / "new").write_text("of tomorrow")
+    (tmp_path / "new").replace(replaced)
+    Path(removed).unlink()
+    assert folder is not None
+    assert [link.read_text() for link in sorted(folder.iterdir())] == ["replaced", "removed"]
+    assert links.broken(some) == []
+
+
+def test_where_no_hard_link_can_be_made_there_is_a_symbolic_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(*_: str) -> None:
+        raise OSError(errno.EXDEV, "Invalid cross-device link")
+
+    monkeypatch.setattr(os, "link", refused)
+    links = LinkFolders(tmp_path / "links")
+    some = files(tmp_path, "there", "gone")
+    folder = links.folder(some)
+    Path(some[1]).unlink()
+    assert folder is not None
+    assert [Path(links.behind(str(link))).name for link in sorted(folder.iterdir())] == [
+        "there",
+        "gone",
+    ]
+    assert links.broken(some) == some[1:]
+
+
+def test_a_file_that_was_gone_before_it_was_linked_is_told(tmp_path: Path) -> None:
+    links = LinkFolders(tmp_path / "links")
+    some = [*files(tmp_path, "there"), str(tmp_path / "gone")]
+    assert links.folder(some) is not None
+    assert links.broken(some) == some[1:]
+
+
+def test_a_failure_leaves_the_folders_that_are_in_use(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    links = LinkFolders(tmp_path / "links")
+    some = files(tmp_path, "a", "b")
+    kept = links.folder(some)
+
+    def refused(*_: str) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "link", refused)
+    monkeypatch.setattr(os, "symlink", refused)
+    assert links.folder(some[:1]) is None
+    assert kept is not None
+    assert len(list(kept.iterdir())) == 2
+    assert [folder.name for folder in kept.parent.iterdir()] == [kept.name]
 
 
 def test_clearing_removes_links_and_not_files(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from lakeflow_meta.backends.spark_ingest.links import LinkFolders
 from lakeflow_meta.backends.spark_ingest.packing import tasks
 from lakeflow_meta.backends.spark_ingest.source_paths import named_files
 from lakeflow_meta.paths import PathMap
@@ -34,9 +35,13 @@ def test_there_are_as_many_tasks_as_there_is_work_for(
 def test_a_file_is_found_by_its_known_path_its_place_or_a_link(tmp_path: Path) -> None:
     paths = PathMap(tmp_path, tmp_path / "volumes")
     known = ["/Volumes/c/s/v/a%20b.csv", "/Volumes/c/s/v/a b.csv", "/data/c.csv"]
-    link = tmp_path / "0000000.csv"
-    link.symlink_to(paths.physical(known[1]))
+    file = Path(paths.physical(known[1]))
+    file.parent.mkdir(parents=True)
+    file.touch()
+    links = LinkFolders(tmp_path / "links")
+    link = f"{links.folder([paths.physical(known[0]), str(file)])}/0000001.csv"
     assert named_files([known[0]], known, paths) == [known[0]]
     assert named_files([f"{tmp_path}/volumes/c/s/v/a b.csv"], known, paths) == [known[1]]
-    assert named_files([str(link)], known, paths) == [known[1]]
-    assert named_files(["/data/other.csv", "", "x\0"], known, paths) == []
+    assert named_files([link], known, paths, links) == [known[1]]
+    unknown = ["/data/other.csv", "", "x\0", f"{link}/0000001.csv", link.replace("1.csv", "2.csv")]
+    assert named_files(unknown, known, paths, links) == []

@@ -16,7 +16,7 @@ import logging
 import tempfile
 import zipfile
 from pathlib import Path
-from xml.etree import ElementTree
+from xml.etree import ElementTree as ET
 
 from lakeflow_meta.backends.local.spark.runtime import defaults_jar, spark_home
 
@@ -46,18 +46,18 @@ def install_defaults(cache: Path) -> None:
                 for name, text in files.items():
                     made.writestr(zipfile.ZipInfo(name), text)
             draft.replace(place)
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile, ElementTree.ParseError) as error:
+    except (OSError, ValueError, KeyError, zipfile.BadZipFile, ET.ParseError) as error:
         logger.warning("many small files are read slower, Hadoop has all its defaults: %s", error)
 
 
 def _without_daemons(defaults: bytes) -> str:
     """Of ``defaults``, a file of Hadoop's own, what is kept."""
-    root = ElementTree.fromstring(defaults)  # noqa: S314 - it is part of the installed Spark
-    kept = ElementTree.Element("configuration")
+    root = ET.fromstring(defaults)  # noqa: S314 - it is part of the installed Spark
+    kept = ET.Element("configuration")
     for each in root.iterfind("property"):
         name, value = each.findtext("name", "").strip(), each.findtext("value")
         if value is not None and name.startswith(_KEPT):
-            made = ElementTree.SubElement(kept, "property")
-            ElementTree.SubElement(made, "name").text = name
-            ElementTree.SubElement(made, "value").text = value
-    return ElementTree.tostring(kept, encoding="unicode")
+            made = ET.SubElement(kept, "property")
+            ET.SubElement(made, "name").text = name
+            ET.SubElement(made, "value").text = value
+    return ET.tostring(kept, encoding="unicode")
