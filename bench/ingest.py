@@ -5,11 +5,13 @@
 
 All on one warm Spark, in turns. ``small``: JSON files of 40 rows (4 KB) each. (a) plain
 ``spark.read….write`` of their folder, as Spark packs them, and packed into as many tasks as there
-are cores; (b) ours, into a new table; (c) ours with nothing new, as a whole process; (d) ours with
-10 new files; (e) Structured Streaming's file source with ``availableNow`` for b, c and d; (f) the
-pattern of one MERGE, count, append and MERGE a file, on a few files. ``large``: one CSV file, (a)
-and (b); ours also with the columns that say where a row came from, which it adds unless it is told
-not to. ``memory``: processes with nothing new among 1,000 and among 100,000 files; starts no Spark.
+are cores; both as a Spark without us is, which has all of Hadoop's defaults, and the latter also as
+our session is (see `local.spark.hadoop_defaults`); (b) ours, into a new table; (c) ours with
+nothing new, as a whole process; (d) ours with 10 new files; (e) Structured Streaming's file source
+with ``availableNow`` for b, c and d, as it is without us; (f) the pattern of one MERGE, count,
+append and MERGE a file, on a few files. ``large``: one CSV file, (a) and (b); ours also with the
+columns that say where a row came from, which it adds unless it is told not to. ``memory``:
+processes with nothing new among 1,000 and among 100,000 files; starts no Spark.
 ``--small``: sizes that only show that the bench runs.
 """
 
@@ -22,7 +24,8 @@ import statistics
 import tempfile
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -32,6 +35,7 @@ from ingest_data import CSV_SCHEMA, ROWS_IN_A_FILE, SCHEMA, write_large_file, wr
 from ingest_idle import bench_memory, nothing_new, record
 
 from lakeflow_meta.app import App
+from lakeflow_meta.backends.local.spark.runtime import spark_home
 from lakeflow_meta.ingest.batch import IngestResult
 from lakeflow_meta.ingest.source import FileSource
 
@@ -53,6 +57,30 @@ class Bench:
         spark = self.app.local.spark.session()
         spark.sql(f"CREATE SCHEMA IF NOT EXISTS {CATALOG}.raw")
         return spark
+
+    @contextmanager
+    def as_without_us(self) -> Iterator[None]:
+        """Inside, Spark has all of Hadoop's default settings, as it has them by itself."""
+        context = self.spark.sparkContext._jsc.sc()  # noqa: SLF001 - Spark has no public way
+        place = context.getClass().getDeclaredField("_hadoopConfiguration")
+        place.setAccessible(True)
+        ours = place.get(context)
+        place.set(context, self._of_hadoop)
+        try:
+            yield
+        finally:
+            place.set(context, ours)
+
+    @cached_property
+    def _of_hadoop(self) -> Any:
+        context, jvm = self.spark.sparkContext, self.spark.sparkContext._jvm  # noqa: SLF001
+        ours = context._jsc.hadoopConfiguration()  # noqa: SLF001 - Spark has no public way
+        made = jvm.org.apache.hadoop.conf.Configuration(ours)
+        (jar,) = (spark_home() / "jars").glob("hadoop-client-api-*.jar")
+        for name in ("core", "mapred", "yarn"):
+            made.addResource(jvm.java.net.URL(f"jar:file:{jar}!/{name}-default.xml"))
+        check(made.size() > 1000, f"Hadoop has {made.size()} settings")
+        return made
 
     def target(self, name: str) -> str:
         """Where a floor or a stream writes."""
@@ -139,6 +167,7 @@ def merge_status(spark: Any, ledger: str, file: Path, status: str, count: int) -
 # --- many small files
 
 DEFAULT, PACKED = "(a) Spark, as it packs", "(a) Spark, packed"
+PACKED_HERE = "(a) Spark, packed, in our session"
 OURS, STREAM = "(b) ours, first", "(e) streaming, first"
 OURS_IDLE, STREAM_IDLE = "(c) ours, nothing new, a process", "(e) streaming, nothing new"
 OURS_NEW, STREAM_NEW = f"(d) ours, {NEW_FILES} new", f"(e) streaming, {NEW_FILES} new"
@@ -157,10 +186,11 @@ def bench_small(bench: Bench, count: int, few: int, rounds: int, runs: int) -> N
     processes, started = nothing_new(bench.app, bench.folder / "idle", last, runs)
     times[OURS_IDLE] = [each.seconds for each in processes]
     one = naive_seconds(bench, files[:few])
-    for name in (DEFAULT, PACKED, OURS, STREAM):
+    for name in (DEFAULT, PACKED, PACKED_HERE, OURS, STREAM):
         show(name, times[name])
     ratio(times, OURS, DEFAULT, 0.8)
     ratio(times, OURS, PACKED, 1.3)
+    ratio(times, OURS, PACKED_HERE)
     ratio(times, OURS, STREAM, 1.0)
     met = min(times[OURS_IDLE]) <= IDLE_BAR_SECONDS and not started
     said = f"bar {IDLE_BAR_SECONDS}: {'yes' if met else 'NO'}{', a JVM was started' * started}"
@@ -197,18 +227,29 @@ def small_round(bench: Bench, landing: Path, count: int, number: int, times: Tim
         result = bench.ours(source)
         check(result.rows == files * ROWS_IN_A_FILE, f"{result.rows} rows")
 
+    def plain(target: str, pack: int | None) -> None:
+        floor(bench, "json", landing, f"{tag}_{target}", SCHEMA, pack)
+
+    def streamed() -> None:
+        stream(bench, landing, f"{tag}_stream")
+
+    def alone(act: Callable[[], None]) -> None:
+        with bench.as_without_us():
+            act()
+
     acts: dict[str, Callable[[], None]] = {
-        DEFAULT: lambda: floor(bench, "json", landing, f"{tag}_default", SCHEMA, None),
-        PACKED: lambda: floor(bench, "json", landing, f"{tag}_packed", SCHEMA, cores),
+        DEFAULT: lambda: alone(lambda: plain("default", None)),
+        PACKED: lambda: alone(lambda: plain("packed", cores)),
+        PACKED_HERE: lambda: plain("here", cores),
         OURS: lambda: ours(count),
-        STREAM: lambda: stream(bench, landing, f"{tag}_stream"),
+        STREAM: lambda: alone(streamed),
     }
     for name in list(acts)[:: -1 if number % 2 else 1]:  # nobody is always first
         times[name].append(timed(acts[name]))
-    times[STREAM_IDLE].append(timed(lambda: stream(bench, landing, f"{tag}_stream")))
+    times[STREAM_IDLE].append(timed(lambda: alone(streamed)))
     added = write_small_files(landing, 10 * count, NEW_FILES)
     times[OURS_NEW].append(timed(lambda: ours(NEW_FILES)))
-    times[STREAM_NEW].append(timed(lambda: stream(bench, landing, f"{tag}_stream")))
+    times[STREAM_NEW].append(timed(lambda: alone(streamed)))
     written = bench.spark.read.format("delta").load(bench.target(f"{tag}_stream")).count()
     check(written == (count + NEW_FILES) * ROWS_IN_A_FILE, f"streaming wrote {written} rows")
     for file in added:
