@@ -35,7 +35,7 @@ from ingest_data import CSV_SCHEMA, ROWS_IN_A_FILE, SCHEMA, write_large_file, wr
 from ingest_idle import bench_memory, nothing_new, record
 
 from lakeflow_meta.app import App
-from lakeflow_meta.backends.local.spark.runtime import spark_home
+from lakeflow_meta.backends.local.spark.hadoop_defaults import add_defaults
 from lakeflow_meta.ingest.batch import IngestResult
 from lakeflow_meta.ingest.source import FileSource
 
@@ -73,12 +73,10 @@ class Bench:
 
     @cached_property
     def _of_hadoop(self) -> Any:
-        context, jvm = self.spark.sparkContext, self.spark.sparkContext._jvm  # noqa: SLF001
+        context = self.spark.sparkContext
         ours = context._jsc.hadoopConfiguration()  # noqa: SLF001 - Spark has no public way
-        made = jvm.org.apache.hadoop.conf.Configuration(ours)
-        (jar,) = (spark_home() / "jars").glob("hadoop-client-api-*.jar")
-        for name in ("core", "mapred", "yarn"):
-            made.addResource(jvm.java.net.URL(f"jar:file:{jar}!/{name}-default.xml"))
+        made = context._jvm.org.apache.hadoop.conf.Configuration(ours)  # noqa: SLF001
+        add_defaults(self.spark, made)
         check(made.size() > 1000, f"Hadoop has {made.size()} settings")
         return made
 

@@ -16,6 +16,7 @@ import pytest
 from deltalake import write_deltalake
 from pyspark.sql import SparkSession
 
+from lakeflow_meta.backends.local.spark.hadoop_defaults import add_defaults
 from lakeflow_meta.backends.local.spark.runtime import default_cache
 from lakeflow_meta.backends.local.spark.session import EmbeddedSpark
 from lakeflow_meta.backends.spark import SparkSqlSession
@@ -235,14 +236,20 @@ def test_a_failing_python_function_is_told_by_its_own_words(spark: SparkSession)
     assert "\tat " not in str(error)
 
 
-def test_hadoop_has_the_defaults_of_file_systems_and_what_people_set(spark: SparkSession) -> None:
+def test_hadoop_has_few_defaults_and_what_people_set_and_all_of_them_can_be_had_back(
+    spark: SparkSession,
+) -> None:
     settings = spark.sparkContext._jsc.hadoopConfiguration()
     spark.conf.set("fs.s3a.endpoint", "http://127.0.0.1:1")
     try:
         of_a_read = spark._jsparkSession.sessionState().newHadoopConf()
     finally:
         spark.conf.unset("fs.s3a.endpoint")
-    assert settings.size() < 250
+    assert settings.size() < 150
     assert settings.get("fs.s3a.impl") == "org.apache.hadoop.fs.s3a.S3AFileSystem"
     assert settings.get("yarn.resourcemanager.hostname") is None
     assert of_a_read.get("fs.s3a.endpoint") == "http://127.0.0.1:1"
+    add_defaults(spark, of_a_read)
+    assert of_a_read.size() > 1000
+    assert of_a_read.get("fs.s3a.endpoint") == "http://127.0.0.1:1"
+    assert of_a_read.get("yarn.resourcemanager.hostname") is not None

@@ -15,7 +15,8 @@ DEFAULTS = """<?xml version="1.0"?>
   <!-- as Hadoop writes them -->
   <property><name>fs.s3a.impl</name><value>a &amp; b</value><description>d</description></property>
   <property><name>io.serializations</name><value>x</value></property>
-  <property><name>fs.s3a.session.token</name><description>none</description></property>
+  <property><name>fs.s3a.threads.max</name><value>96</value></property>
+  <property><name>fs.token.impl</name><description>none</description></property>
   <property><name>ipc.client.timeout</name><value>1</value></property>
 </configuration>
 """

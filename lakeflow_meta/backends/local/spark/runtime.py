@@ -34,7 +34,7 @@ GET_AVRO = "`lakeflow-meta doctor --fix` fetches it (this needs the network, onc
 JAR_GROUPS = ("io.delta", "io.unitycatalog")
 """Of everything that delta-spark depends on, only these groups are not part of pyspark's jars."""
 
-_DEFAULTS_LAYOUT = 1
+_DEFAULTS_LAYOUT = 2
 """Another one where the jar has other settings: a cache keeps the jars of all."""
 
 _JAVA_VERSION = re.compile(r'version "(?:1\.)?(\d+)')

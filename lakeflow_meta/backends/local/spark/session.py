@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lakeflow_meta.backends.local.spark import class_archive, jars, jvm, runtime
-from lakeflow_meta.backends.local.spark.hadoop_defaults import install_defaults
+from lakeflow_meta.backends.local.spark.hadoop_defaults import add_defaults, install_defaults
 from lakeflow_meta.backends.local.spark.session_names import attach
 from lakeflow_meta.backends.local.spark.warehouse import checked_schema
 from lakeflow_meta.errors import ConfigError
@@ -53,6 +53,8 @@ TUNED: Mapping[str, str] = {
 """
 
 _JVM_OPTIONS = "spark.driver.extraJavaOptions"
+_OWN_JARS = "spark.jars"
+"""How settings begin that bring jars of the user's own."""
 
 
 class EmbeddedSpark:
@@ -153,6 +155,9 @@ class EmbeddedSpark:
         began = time.monotonic()
         self._report("start", "spark", StepState.STARTED)
         session = jvm.launch(self._settings(), self._home / "logs" / "spark.log")
+        if any(name.startswith(_OWN_JARS) for name in self._conf):
+            context = session.sparkContext._jsc  # noqa: SLF001 - pyspark has no public name
+            add_defaults(session, context.hadoopConfiguration())
         attach(session, self.warehouse, self._catalogs)
         self._report("start", "spark", StepState.DONE, f"{time.monotonic() - began:.1f} s")
         return session
