@@ -58,6 +58,12 @@ def test_a_run_of_a_job_with_a_queue_waits_for_its_turn(bench: Bench) -> None:
     assert sorted(gate.started[2:]) == [str(run_id) for run_id in ids[2:]]
     assert runs[0].queued_at is None
     assert runs[2].queued_at < runs[2].started_at
+    told = [(event.state, event.detail) for event in bench.events if event.step == "wait"]
+    assert sorted(told[:2]) == [
+        ("started", f"run {run_id} is in the queue: as many run as the job allows at once")
+        for run_id in sorted(ids[2:])
+    ]
+    assert told[2:] == [("done", "")] * 2
 
 
 def test_without_a_queue_or_room_a_run_is_refused(bench: Bench) -> None:
@@ -88,6 +94,8 @@ def test_a_queued_run_can_be_cancelled_and_lets_the_next_one_go(bench: Bench) ->
     gate.open.set()
     assert [workspace.follow_run(i).state for i in (first, third)] == [S.SUCCESS] * 2
     assert gate.started == [str(first), str(third)]
+    ended = [(event.state, event.detail) for event in bench.events if event.step == "wait"]
+    assert ("skipped", "the run was cancelled") in ended
 
 
 def test_closing_the_workspace_leaves_no_queued_run_behind(

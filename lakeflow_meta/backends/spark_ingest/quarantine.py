@@ -14,7 +14,7 @@ from uuid import uuid4
 from lakeflow_meta.backends.spark_ingest.blame import Blame
 from lakeflow_meta.backends.spark_ingest.columns import TableShape
 from lakeflow_meta.backends.spark_ingest.expectations import FAILED_EXPECTATIONS, Expectations
-from lakeflow_meta.backends.spark_ingest.target_tables import nullable, transaction
+from lakeflow_meta.backends.spark_ingest.target_tables import no_rows, transaction
 from lakeflow_meta.backends.spark_ingest.writes import Writes
 from lakeflow_meta.ingest.batch import BATCH_ID, INGESTED_AT, METADATA_COLUMNS, SOURCE_FILE, Batch
 from lakeflow_meta.names import TableName
@@ -70,7 +70,7 @@ class Quarantine:
         session, name = self._writes.session(), qualified(self._table)
         told = self._told(rows, batch)
         if not session.catalog.tableExists(name):
-            empty = session.createDataFrame([], nullable(told.schema))
+            empty = no_rows(session, told.schema)
             empty.write.format("delta").mode("ignore").saveAsTable(name)
         options = transaction(batch, uuid4().hex) | {"mergeSchema": "true"}
         told.write.format("delta").mode("append").options(**options).saveAsTable(name)

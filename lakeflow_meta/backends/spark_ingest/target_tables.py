@@ -54,9 +54,7 @@ class TargetTables:
         session, table = self._session(), batch.source.target
         config = batch.source.target_config
         self._check_schema(table)
-        nothing = session.createDataFrame(
-            [], nullable(self.with_metadata(frame, batch, None).schema)
-        )
+        nothing = no_rows(session, self.with_metadata(frame, batch, None).schema)
         _check_layout(batch, nothing)
         maps_columns = bool(needs_mapping(nothing.schema.fields))
         if config.cluster_by:
@@ -112,11 +110,18 @@ def transaction(
     }
 
 
-def nullable(schema: StructType) -> StructType:
-    """The schema of a new table: what is forbidden is for people to say."""
-    from pyspark.sql.types import StructField, StructType
+def no_rows(session: SparkSession, schema: StructType) -> DataFrame:
+    """No row of columns that may all be NULL: what is forbidden is for people to say.
 
-    return StructType([StructField(f.name, f.dataType, nullable=True) for f in schema.fields])
+    Spark knows that there is none, and runs nothing; of an empty list it makes an RDD.
+    """
+    from pyspark.sql import functions as F  # noqa: N812 - Spark's own usage
+
+    columns = [
+        F.lit(None).cast(field.dataType).alias(field.name, metadata=field.metadata or {})
+        for field in schema.fields
+    ]
+    return session.range(0).select(*columns).limit(0)
 
 
 def _check_layout(batch: Batch, frame: DataFrame) -> None:

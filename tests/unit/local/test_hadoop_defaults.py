@@ -55,6 +55,16 @@ def test_settings_of_file_systems_are_kept_and_those_of_clusters_left_out(
     assert [file.name for file in tmp_path.glob("*.jar")] == [made.name]
 
 
+def test_made_again_it_is_the_same_jar(tmp_path: Path, spark_home: Path) -> None:
+    made = []
+    for name in ("one", "other"):
+        (tmp_path / name).mkdir()
+        install_defaults(tmp_path / name)
+        jar = runtime.defaults_jar(tmp_path / name)
+        made.append((jar.read_bytes(), jar.stat().st_mtime))
+    assert made[0] == made[1]
+
+
 def test_the_jar_is_in_front_and_made_once(tmp_path: Path, spark_home: Path) -> None:
     delta = runtime.jars_directory(tmp_path) / "delta.jar"
     delta.parent.mkdir()

@@ -38,7 +38,7 @@ from lakeflow_meta.ports import (
     Trigger,
     TriggerKind,
 )
-from lakeflow_meta.progress import Progress
+from lakeflow_meta.progress import Event, Progress, StepState
 
 logger = logging.getLogger(__name__)
 
@@ -200,7 +200,7 @@ class LocalRuns:
         active = self._active[run_id] = _Active(self._engine(plan), threading.Event())
         # No daemon: a process whose work is done otherwise lets its runs end before it exits.
         thread = threading.Thread(
-            target=self._run, args=(run_id, active, queued), name=f"run-{run_id}"
+            target=self._run, args=(plan.context, active, queued), name=f"run-{run_id}"
         )
         try:
             thread.start()
@@ -214,9 +214,10 @@ class LocalRuns:
         work = StepWork(plan, equipment.runners, self._values, self)
         return RunEngine(plan, self.store, journal, work, equipment.slots, equipment.clock)
 
-    def _run(self, run_id: int, active: _Active, queued: bool) -> None:
+    def _run(self, context: RunContext, active: _Active, queued: bool) -> None:
+        run_id = context.run_id
         try:
-            if not queued or self._has_its_turn(run_id, active.engine):
+            if not queued or self._has_its_turn(context, active.engine):
                 active.engine.execute()
         except BaseException as error:
             logger.exception("run %s broke off", run_id)
@@ -227,21 +228,34 @@ class LocalRuns:
             active.done.set()
             self._equipment.slots.ring()
 
-    def _has_its_turn(self, run_id: int, engine: RunEngine) -> bool:
-        """Wait until few enough runs of the job are under way. False when it ended in the queue."""
+    def _has_its_turn(self, context: RunContext, engine: RunEngine) -> bool:
+        """Wait in the queue, and tell of it. False when the run ended there."""
+        progress = self._equipment.progress()
+        waits = f"run {context.run_id} is in the queue: as many run as the job allows at once"
+        event = Event("wait", context.job_name, StepState.STARTED, detail=waits)
+        progress(event)
+        ended = self._wait_in_queue(context.run_id, engine)
+        state = StepState.DONE if ended is None else StepState.SKIPPED
+        progress(replace(event, state=state, detail=ended or ""))
+        return ended is None
+
+    def _wait_in_queue(self, run_id: int, engine: RunEngine) -> str | None:
+        """Wait until few enough runs of the job are under way; why it ended before."""
         slots = self._equipment.slots
         while True:
             rings = slots.rings
             if self.store.beat(run_id) or engine.cancel_requested:
-                self.store.break_off(run_id, "the run was cancelled", RunState.CANCELLED)
-                return False
+                return self._given_up(run_id, "the run was cancelled", RunState.CANCELLED)
             if self.store.take_turn(run_id):
-                return True
+                return None
             if self.store.has_waited_too_long(run_id):
-                self.store.break_off(run_id, "it waited too long in the queue", RunState.SKIPPED)
-                return False
+                return self._given_up(run_id, "it waited too long in the queue", RunState.SKIPPED)
             self.store.end_abandoned()
             slots.wait(rings, POLL_SECONDS)
+
+    def _given_up(self, run_id: int, reason: str, state: RunState) -> str:
+        self.store.break_off(run_id, reason, state)
+        return reason
 
 
 def _path(parent: Parent | None) -> str:

@@ -162,8 +162,9 @@ class RunEngine:
 
     @property
     def _reason(self) -> str:
-        cancelled = self._ending is RunState.CANCELLED
-        return "the run was cancelled" if cancelled else "the run timed out"
+        if self._ending is RunState.CANCELLED:
+            return "the run was cancelled"
+        return f"the run timed out after {self._plan.timeout_seconds:g} s"
 
     def _dropped(self, step: Step, attempt: int, ending: RunState, reason: str) -> TaskRun:
         """A step that will not start because something around it ends."""
