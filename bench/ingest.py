@@ -7,10 +7,10 @@ All on one warm Spark, in turns. ``small``: JSON files of 40 rows (4 KB) each. (
 ``spark.read….write`` of their folder, as Spark packs them, and packed into as many tasks as there
 are cores; both as a Spark without us is, which has all of Hadoop's defaults, and the latter also as
 our session is (see `local.spark.hadoop_defaults`); (b) ours, into a new table; (c) ours with
-nothing new, as a whole process; (d) ours with 10 new files; (e) Structured Streaming's file source
-with ``availableNow`` for b, c and d, as it is without us; (f) the pattern of one MERGE, count,
-append and MERGE a file, on a few files. ``large``: one CSV file, (a) and (b); ours also with the
-columns that say where a row came from, which it adds unless it is told not to. ``memory``:
+nothing new, the call and a whole process; (d) ours with 10 new files; (e) Structured Streaming's
+file source with ``availableNow`` for b, c and d, as it is without us; (f) the pattern of one MERGE,
+count, append and MERGE a file, on a few files. ``large``: one CSV file, (a) and (b); ours also with
+the columns that say where a row came from, which it adds unless it is told not to. ``memory``:
 processes with nothing new among 1,000 and among 100,000 files; starts no Spark.
 ``--small``: sizes that only show that the bench runs.
 """
@@ -167,7 +167,8 @@ def merge_status(spark: Any, ledger: str, file: Path, status: str, count: int) -
 DEFAULT, PACKED = "(a) Spark, as it packs", "(a) Spark, packed"
 PACKED_HERE = "(a) Spark, packed, in our session"
 OURS, STREAM = "(b) ours, first", "(e) streaming, first"
-OURS_IDLE, STREAM_IDLE = "(c) ours, nothing new, a process", "(e) streaming, nothing new"
+OURS_IDLE, STREAM_IDLE = "(c) ours, nothing new", "(e) streaming, nothing new"
+OURS_PROCESS = "(c) ours, nothing new, a whole process"
 OURS_NEW, STREAM_NEW = f"(d) ours, {NEW_FILES} new", f"(e) streaming, {NEW_FILES} new"
 
 
@@ -182,7 +183,7 @@ def bench_small(bench: Bench, count: int, few: int, rounds: int, runs: int) -> N
         small_round(bench, landing, count, number, times)
     last = small_source(bench, landing, rounds - 1)
     processes, started = nothing_new(bench.app, bench.folder / "idle", last, runs)
-    times[OURS_IDLE] = [each.seconds for each in processes]
+    times[OURS_PROCESS] = [each.seconds for each in processes]
     one = naive_seconds(bench, files[:few])
     for name in (DEFAULT, PACKED, PACKED_HERE, OURS, STREAM):
         show(name, times[name])
@@ -190,9 +191,10 @@ def bench_small(bench: Bench, count: int, few: int, rounds: int, runs: int) -> N
     ratio(times, OURS, PACKED, 1.3)
     ratio(times, OURS, PACKED_HERE)
     ratio(times, OURS, STREAM, 1.0)
-    met = min(times[OURS_IDLE]) <= IDLE_BAR_SECONDS and not started
-    said = f"bar {IDLE_BAR_SECONDS}: {'yes' if met else 'NO'}{', a JVM was started' * started}"
-    show(OURS_IDLE, times[OURS_IDLE], said)
+    for name in (OURS_IDLE, OURS_PROCESS):
+        met = statistics.median(times[name]) <= IDLE_BAR_SECONDS and not started
+        said = f"bar {IDLE_BAR_SECONDS}: {'yes' if met else 'NO'}{', a JVM was started' * started}"
+        show(name, times[name], said)
     show(STREAM_IDLE, times[STREAM_IDLE])
     show(OURS_NEW, times[OURS_NEW])
     show(STREAM_NEW, times[STREAM_NEW])
@@ -225,6 +227,9 @@ def small_round(bench: Bench, landing: Path, count: int, number: int, times: Tim
         result = bench.ours(source)
         check(result.rows == files * ROWS_IN_A_FILE, f"{result.rows} rows")
 
+    def idle() -> None:
+        check(bench.ours(source).skipped >= count, "files are not known")
+
     def plain(target: str, pack: int | None) -> None:
         floor(bench, "json", landing, f"{tag}_{target}", SCHEMA, pack)
 
@@ -244,6 +249,7 @@ def small_round(bench: Bench, landing: Path, count: int, number: int, times: Tim
     }
     for name in list(acts)[:: -1 if number % 2 else 1]:  # nobody is always first
         times[name].append(timed(acts[name]))
+    times[OURS_IDLE].append(timed(idle))
     times[STREAM_IDLE].append(timed(lambda: alone(streamed)))
     added = write_small_files(landing, 10 * count, NEW_FILES)
     times[OURS_NEW].append(timed(lambda: ours(NEW_FILES)))
