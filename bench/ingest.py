@@ -5,8 +5,8 @@
 
 All on one warm Spark, in turns. ``small``: JSON files of 40 rows (4 KB) each. (a) plain
 ``spark.read….write`` of their folder, as Spark packs them, and packed into as many tasks as there
-are cores; both as a Spark without us is, which has all of Hadoop's defaults, and the latter also as
-our session is (see `local.spark.hadoop_defaults`); (b) ours, into a new table; (c) ours with
+are cores; both as a Spark without us is, which has all of Hadoop's defaults, and again as our
+session is (see `local.spark.hadoop_defaults`); (b) ours, into a new table; (c) ours with
 nothing new, the call and a whole process; (d) ours with 10 new files; (e) Structured Streaming's
 file source with ``availableNow`` for b, c and d, as it is without us; (f) the pattern of one MERGE,
 count, append and MERGE a file, on a few files. ``large``: one CSV file, (a) and (b); ours also with
@@ -122,7 +122,7 @@ def ratio(times: Times, one: str, other: str, bar: float | None = None) -> None:
     if bar is not None:
         met = "yes" if statistics.median(found) <= bar else "NO"
         said += f"  bar {bar}: {met}"
-    print(f"  {f'{one} / {other}':<56}{said}")
+    print(f"  {f'{one} / {other}':<56}  {said}")
 
 
 # --- Spark without us
@@ -165,7 +165,7 @@ def merge_status(spark: Any, ledger: str, file: Path, status: str, count: int) -
 # --- many small files
 
 DEFAULT, PACKED = "(a) Spark, as it packs", "(a) Spark, packed"
-PACKED_HERE = "(a) Spark, packed, in our session"
+DEFAULT_HERE, PACKED_HERE = f"{DEFAULT}, in our session", f"{PACKED}, in our session"
 OURS, STREAM = "(b) ours, first", "(e) streaming, first"
 OURS_IDLE, STREAM_IDLE = "(c) ours, nothing new", "(e) streaming, nothing new"
 OURS_PROCESS = "(c) ours, nothing new, a whole process"
@@ -185,10 +185,11 @@ def bench_small(bench: Bench, count: int, few: int, rounds: int, runs: int) -> N
     processes, started = nothing_new(bench.app, bench.folder / "idle", last, runs)
     times[OURS_PROCESS] = [each.seconds for each in processes]
     one = naive_seconds(bench, files[:few])
-    for name in (DEFAULT, PACKED, PACKED_HERE, OURS, STREAM):
+    for name in (DEFAULT, PACKED, DEFAULT_HERE, PACKED_HERE, OURS, STREAM):
         show(name, times[name])
     ratio(times, OURS, DEFAULT, 0.8)
     ratio(times, OURS, PACKED, 1.3)
+    ratio(times, OURS, DEFAULT_HERE)
     ratio(times, OURS, PACKED_HERE)
     ratio(times, OURS, STREAM, 1.0)
     for name in (OURS_IDLE, OURS_PROCESS):
@@ -243,7 +244,8 @@ def small_round(bench: Bench, landing: Path, count: int, number: int, times: Tim
     acts: dict[str, Callable[[], None]] = {
         DEFAULT: lambda: alone(lambda: plain("default", None)),
         PACKED: lambda: alone(lambda: plain("packed", cores)),
-        PACKED_HERE: lambda: plain("here", cores),
+        DEFAULT_HERE: lambda: plain("default_here", None),
+        PACKED_HERE: lambda: plain("packed_here", cores),
         OURS: lambda: ours(count),
         STREAM: lambda: alone(streamed),
     }
