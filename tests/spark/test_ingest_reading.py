@@ -49,6 +49,15 @@ def test_a_batch_of_few_rows_becomes_one_file_and_leaves_no_links(site: Site) ->
     assert list((site.root / "links").iterdir()) == []
 
 
+def test_files_that_are_links_themselves_are_read_beside_others(site: Site) -> None:
+    site.put("a.json", '{"id": 1}\n')
+    (site.landing.parent / "elsewhere.json").write_text('{"id": 2}\n{"id": 3}\n')
+    (site.landing / "current.json").symlink_to("../elsewhere.json")
+    result = site.ingest(json_source(site))
+    assert (result.processed, result.rows) == (2, 3)
+    assert site.ledger("record_count") == {"a.json": (1,), "current.json": (2,)}
+
+
 @pytest.mark.parametrize("row_wise", [False, True])
 def test_a_transform_asks_spark_for_the_name_of_its_file(site: Site, row_wise: bool) -> None:
     def named(frame: DataFrame) -> DataFrame:

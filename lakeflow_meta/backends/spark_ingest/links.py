@@ -5,7 +5,8 @@ has no character in it that Hadoop cannot open (``:``). For files and a Spark of
 
 Links are hard where they can be: then a file that is replaced or removed while it is read is still
 the one that was claimed, and ten thousand take 0.15 s, where symbolic ones are inodes that a file
-system has to find room for. Files of another file system or another owner get symbolic ones.
+system has to find room for. Files of another file system or another owner, and those that are
+links themselves, get symbolic ones.
 
 A folder belongs to a process. It is removed after use; what a killed process left there is removed
 by the next one. Only links are removed, never what they lead to.
@@ -18,6 +19,7 @@ import os
 import re
 import shutil
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from uuid import uuid4
@@ -106,11 +108,12 @@ def _place(folder: Path, number: int, file: str) -> str:
 
 
 def _link(file: str, place: str) -> None:
-    """Raises OSError."""
-    try:
-        os.link(file, place)
-    except OSError:  # it is of another file system, or not ours; or it is gone, which is found out
-        os.symlink(file, place)  # noqa: PTH211 - for thousands of files
+    """Raises OSError. A hard link to a link would be that link, and lead elsewhere from here."""
+    with suppress(OSError):  # of another file system, or not ours; or gone, which is found out
+        if not os.path.islink(file):  # noqa: PTH114 - for thousands of files
+            os.link(file, place)
+            return
+    os.symlink(file, place)  # noqa: PTH211 - for thousands of files
 
 
 def remove_leftovers(root: Path, now: datetime) -> None:

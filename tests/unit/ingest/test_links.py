@@ -76,6 +76,18 @@ def test_where_no_hard_link_can_be_made_there_is_a_symbolic_one(
     assert links.broken(some) == some[1:]
 
 
+def test_a_file_that_is_itself_a_link_is_read_as_what_it_leads_to(tmp_path: Path) -> None:
+    (tmp_path / "landing").mkdir()
+    files(tmp_path, "data.json")
+    source = tmp_path / "landing" / "current.json"
+    source.symlink_to("../data.json")  # counts from where it lies
+    links = LinkFolders(tmp_path / "links")
+    folder = links.folder([str(source)])
+    assert folder is not None
+    assert [link.read_text() for link in folder.iterdir()] == ["data.json"]
+    assert links.broken([str(source)]) == []
+
+
 def test_a_file_that_was_gone_before_it_was_linked_is_told(tmp_path: Path) -> None:
     links = LinkFolders(tmp_path / "links")
     some = [*files(tmp_path, "there"), str(tmp_path / "gone")]
