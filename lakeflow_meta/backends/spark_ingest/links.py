@@ -4,7 +4,7 @@ Spark plans one folder in a tenth of the time that it takes for a list of its fi
 has no character in it that Hadoop cannot open (``:``). For files and a Spark of this machine.
 
 Links are hard where they can be: then a file that is replaced or removed while it is read is still
-the one that was claimed, and ten thousand take 0.15 s, where symbolic ones are inodes that a file
+the one that was linked, and ten thousand take 0.15 s, where symbolic ones are inodes that a file
 system has to find room for. Files of another file system or another owner, and those that are
 links themselves, get symbolic ones.
 
