@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from deltalake import DeltaTable
 from ingest_site import Site, site_of
-from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import DataFrame, Row, SparkSession
 from pyspark.sql import functions as F  # noqa: N812 - Spark's own usage
 
 from lakeflow_meta.backends.spark_ingest import counting
@@ -89,3 +89,70 @@ def test_one_file_is_counted_where_commits_tell_no_rows(site: Site) -> None:
     finally:
         site.spark.conf.unset("spark.databricks.delta.history.metricsEnabled")
     assert site.ledger("record_count") == {"a.json": (2,)}
+
+
+ODD = {
+    "plain.json": '{"id": 1, "name": "a"}\n{"id": 2, "name": "b"}\n',
+    "windows.json": '{"id": 3, "name": "c"}\r\n{"id": 4}\r\n',
+    "no_end.json": '{"id": 5, "name": "{\\"id\\": 6}"}',
+    "spaces.json": '  {"id": 7}\n\n\t{"id": 8}\n',
+    "array.json": '[{"id": 9}, {"id": 10}]\n{"id": 11}\n',
+    "mark.json": '\ufeff{"id": 12}\n{"id": 13}\n',
+    "bare.json": '{"id": 14}\r{"id": 15}\n',
+    "name'd #1 é.json": '{"name": "ü\\n{", "id": 16}\n{"x": 1, "name": null, "id": 17}\n',
+    "large.json": "".join(f'{{"id": {n}, "name": "{n:040}"}}\n' for n in range(100, 2100)),
+}
+
+
+def test_files_read_together_give_what_each_gives_alone(
+    tmp_path: Path, spark: SparkSession, schema: str
+) -> None:
+    def ingested(**config: object) -> tuple[int, list[Row], object]:
+        site = site_of(tmp_path / str(len(config)), spark, schema)
+        for name, text in ODD.items():
+            (site.landing / name).write_bytes(text.encode())
+        spark.sql(f"DROP TABLE IF EXISTS {site.table}")
+        schema_ = "id INT, name STRING"
+        result = site.ingest(site.source(format="json", schema=schema_, **config))
+        assert result.failures == ()
+        rows = spark.table(site.table).select("id", "name", "_source_file").orderBy("id")
+        return result.rows, rows.collect(), site.ledger("status", "record_count")
+
+    together = ingested()
+    assert together == ingested(max_files=1)
+    assert together[0] == 2016
+
+
+@pytest.mark.parametrize("bad", ['{"id": 1}\n{"id": 2', '{"id": "x"}\n', '{"id": 1\n"name": 2}\n'])
+def test_of_many_files_that_are_read_as_one_the_bad_one_is_named(site: Site, bad: str) -> None:
+    for number in range(20):
+        site.put(f"{number}.json", f'{{"id": {number}}}\n' * 2)
+    site.put("bad.json", bad)
+    result = site.ingest(json_source(site))
+    assert [*site.reasons(result)] == ["bad.json"]
+    assert "lakeflow" not in site.reasons(result)["bad.json"]
+    assert result.rows == 40
+    assert site.ledger("status", "record_count")["7.json"] == ("success", 2)
+
+
+def test_columns_are_found_in_files_that_are_read_as_one(site: Site) -> None:
+    for number in range(5):
+        site.put(f"{number}.json", f'{{"id": {number}}}\n')
+    evolving = site.source(format="json", schema_evolution="add_new_columns")
+    site.ingest(evolving)
+    site.put("5.json", '{"id": 5, "size": 1.5}\n')
+    site.put("6.json", '{"id": 6, "Size": 2.5}\n')
+    site.ingest(evolving)
+    ours = {"_source_file", "_ingested_at", "_batch_id"}
+    assert {*site.spark.table(site.table).columns} - ours == {"id", "size"}
+    assert site.rows("id", "size")[-2:] == [(5, 1.5), (6, 2.5)]
+
+
+def test_lines_that_broke_are_kept_as_they_are(site: Site) -> None:
+    site.put("a.json", '{"id": 1}\n{"id": 2\n')
+    site.put("b.json", '{"id": 3}\n')
+    options = {"mode": "PERMISSIVE", "columnNameOfCorruptRecord": "broken"}
+    schema = "id INT, name STRING, broken STRING"
+    site.ingest(site.source(format="json", schema=schema, options=options))
+    broken = site.spark.table(site.table).where("broken IS NOT NULL")
+    assert [row["broken"] for row in broken.collect()] == ['{"id": 2']

@@ -57,6 +57,8 @@ class Blame:
 
     def bad_files(self, batch: Batch) -> dict[str, str]:
         """Read a batch through; if that fails, its halves. Raises BackendError."""
+        if self._links is not None:
+            self._links.without_bundles()
         try:
             self._prepare(batch).write.format("noop").mode("append").save()
         except Exception as error:

@@ -2,6 +2,7 @@
 
 Spark plans one folder in a tenth of the time that it takes for a list of its files, and a number
 has no character in it that Hadoop cannot open (``:``). For files and a Spark of this machine.
+In place of links to many small files there is their bundle, where that can be (see `bundles`).
 
 Links are hard where they can be: then a file that is replaced or removed while it is read is still
 the one that was linked, and ten thousand take 0.15 s, where symbolic ones are inodes that a file
@@ -9,7 +10,7 @@ system has to find room for. Files of another file system or another owner, and 
 links themselves, get symbolic ones.
 
 A folder belongs to a process. It is removed after use; what a killed process left there is removed
-by the next one. Only links are removed, never what they lead to.
+by the next one. Only links and bundles are removed, never what they were made of.
 """
 
 from __future__ import annotations
@@ -18,13 +19,15 @@ import logging
 import os
 import re
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from uuid import uuid4
 
 from lakeflow_meta.backends.processes import is_running, process_name
+from lakeflow_meta.backends.spark_ingest.bundles import MOST_BYTES, Numbering
 from lakeflow_meta.ports import Clock, utc_now
 
 logger = logging.getLogger(__name__)
@@ -32,12 +35,34 @@ logger = logging.getLogger(__name__)
 DIGITS = 7
 """Of the number that a link's name starts with: the position of its file."""
 
+_BUNDLE = "bundle"
 _SUFFIX = re.compile(r"\.[A-Za-z0-9]{1,12}")
 _COLON = "~"
 """Stands for ``:`` in the name of a process's folder: Hadoop opens no such name."""
 
 _UNKNOWN_KEPT = timedelta(days=1)
 """A folder of a process that cannot be seen from here (another machine) is kept for so long."""
+
+
+@dataclass(frozen=True, slots=True)
+class LinkFolder:
+    """What Spark reads. ``links``: the file behind each link, by name.
+
+    ``numbers``: the column of a bundle's rows that holds the number of their file; None where all
+    files have links.
+    """
+
+    path: Path
+    links: Mapping[str, str]
+    numbers: str | None = None
+
+    def broken(self) -> list[str]:
+        """The files whose links lead nowhere."""
+        return [
+            file
+            for name, file in self.links.items()
+            if not os.path.exists(f"{self.path}/{name}")  # noqa: PTH110 - for thousands
+        ]
 
 
 class LinkFolders:
@@ -47,53 +72,53 @@ class LinkFolders:
         self._root = root
         self._clock = clock
         self._own = root / process_name().replace(":", _COLON) / uuid4().hex[:8]
-        self._made: dict[tuple[str, ...], Path] = {}
+        self._made: dict[tuple[bool, tuple[str, ...]], LinkFolder] = {}
+        self._bundles = True
 
-    def folder(self, files: Sequence[str]) -> Path | None:
+    def folder(self, files: Sequence[str], numbering: Numbering | None = None) -> LinkFolder | None:
         """A folder with a link to each file, named by its position and its suffix.
 
-        None where no links can be made (a file system without them, a full one).
+        ``numbering``: small files may be bundled so. None where no links can be made (a file system
+        without them, a full one).
         """
-        found = self._made.get(tuple(files))
-        if found is None:
-            found = self._own / str(len(self._made))
+        numbering = numbering if self._bundles and len(files) > 1 else None
+        key = (numbering is not None, tuple(files))
+        if key not in self._made:
+            path = self._own / str(len(self._made))
             try:
-                self._make(found, files)
+                self._made[key] = self._make(path, files, numbering)
             except OSError as error:
                 logger.info("files are read without links: %s", error)
-                shutil.rmtree(found, ignore_errors=True)
+                shutil.rmtree(path, ignore_errors=True)
                 return None
-            self._made[tuple(files)] = found
-        return found
+        return self._made[key]
 
-    def _make(self, folder: Path, files: Sequence[str]) -> None:
+    def _make(self, path: Path, files: Sequence[str], numbering: Numbering | None) -> LinkFolder:
         if not self._made:
             remove_leftovers(self._root, self._clock())
-        folder.mkdir(parents=True)
-        for number, file in enumerate(files):
-            _link(file, _place(folder, number, file))
+        path.mkdir(parents=True)
+        bundled = set() if numbering is None else _bundle(files, numbering, path / _BUNDLE)
+        links = {
+            _name(number, file): file for number, file in enumerate(files) if number not in bundled
+        }
+        for name, file in links.items():
+            _link(file, f"{path}/{name}")
+        return LinkFolder(path, links, numbering.field if numbering and bundled else None)
 
-    def broken(self, files: Sequence[str]) -> list[str]:
-        """Of files that `folder` linked, those whose links lead nowhere."""
-        folder = self._made[tuple(files)]
-        return [
-            file
-            for number, file in enumerate(files)
-            if not os.path.exists(_place(folder, number, file))  # noqa: PTH110 - for thousands
-        ]
+    def without_bundles(self) -> None:
+        """Until `clear`, link every file, so that errors name the one that they are about."""
+        self._bundles = False
 
     def behind(self, link: str) -> str:
         """The file that a link leads to; empty for any other path."""
-        folder, _, name = link.rpartition("/")
-        number = name[:DIGITS]
-        for files, place in self._made.items():
-            if str(place) == folder and number.isdecimal() and int(number) < len(files):
-                return files[int(number)]
-        return ""
+        path, _, name = link.rpartition("/")
+        made = (folder for folder in self._made.values() if str(folder.path) == path)
+        return next((folder.links.get(name, "") for folder in made), "")
 
     def clear(self) -> None:
         """Remove all folders that were made here."""
         self._made.clear()
+        self._bundles = True
         shutil.rmtree(self._own, ignore_errors=True)
         try:
             self._own.parent.rmdir()
@@ -101,10 +126,36 @@ class LinkFolders:
             return
 
 
-def _place(folder: Path, number: int, file: str) -> str:
-    """Where the link to a file is; its suffix tells Spark how the file is compressed."""
+def _name(number: int, file: str) -> str:
+    """The name of the link to a file; its suffix tells Spark how the file is compressed."""
     suffix = os.path.splitext(file)[1]  # noqa: PTH122 - for thousands of files
-    return f"{folder}/{number:0{DIGITS}d}{suffix if _SUFFIX.fullmatch(suffix) else ''}"
+    return f"{number:0{DIGITS}d}{suffix if _SUFFIX.fullmatch(suffix) else ''}"
+
+
+def _bundle(files: Sequence[str], numbering: Numbering, place: Path) -> set[int]:
+    """Copy what can be bundled; the numbers of those files. Raises OSError: of the bundle."""
+    bundled = set()
+    place.touch(0o600)  # not for everybody, whoever may read the files
+    with place.open("wb") as bundle:
+        for number, file in enumerate(files):
+            data = _small(file)
+            lines = None if data is None else numbering.numbered(data, number)
+            if lines is not None:
+                bundle.write(lines)
+                bundled.add(number)
+    if not bundled:
+        place.unlink()
+    return bundled
+
+
+def _small(file: str) -> bytes | None:
+    """The bytes of a small file; None for others, and for those that cannot be read."""
+    try:
+        with open(file, "rb", buffering=0) as stream:  # noqa: PTH123 - for thousands of files
+            size = os.fstat(stream.fileno()).st_size
+            return stream.read() if size <= MOST_BYTES else None
+    except OSError:  # Spark says why
+        return None
 
 
 def _link(file: str, place: str) -> None:

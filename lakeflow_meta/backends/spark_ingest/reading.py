@@ -7,7 +7,8 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from lakeflow_meta.backends.spark_ingest.links import LinkFolders
+from lakeflow_meta.backends.spark_ingest.bundles import numbering
+from lakeflow_meta.backends.spark_ingest.links import LinkFolder, LinkFolders
 from lakeflow_meta.backends.spark_ingest.source_paths import source_path
 from lakeflow_meta.ingest.batch import METADATA_COLUMNS, SOURCE_FILE, BadFilesError, Batch
 from lakeflow_meta.ingest.files import FoundFile, table_version
@@ -27,7 +28,8 @@ class FileReader:
     """Reads files as they are, in given columns or those that Spark finds.
 
     ``links``: where Spark runs on this machine; then files of this machine are read through them,
-    in a tenth of the time to plan, and under any name. Elsewhere Spark is given their list.
+    in a tenth of the time to plan, and under any name; small ones as one. Elsewhere Spark is given
+    their list.
     """
 
     def __init__(
@@ -52,29 +54,41 @@ class FileReader:
         Columns of the files that are named like ours are left out. ``options``: besides those of
         the source, and before them.
         """
-        from pyspark.sql.types import StructType
+        from pyspark.sql.types import IntegerType, StructField, StructType
 
         if batch.source.file_format is FileFormat.DELTA:
             (version,) = files  # of one table, the newest one
             return self._table_version(version)
-        reader = self._session().read.format(batch.source.file_format.spark_name)
-        reader = reader.options(**{**reader_options(batch), **(options or {})})
-        if fields is not None:
-            reader = reader.schema(
-                StructType([nullable_field(field, field.name) for field in fields])
-            )
-            reader = reader.option("enforceSchema", "false")
+        given = reader_options(batch) | {**(options or {})}
         known = [file.path for file in files]
-        links = None if self._by_name(batch) else self._links
         places = [self._paths.physical(path) for path in known]
-        folder = None if links is None else links.folder(places)
-        if links is None or folder is None:
+        folder = self._folder(batch, places, given)
+        numbers = None if folder is None else folder.numbers
+        reader = self._session().read.format(batch.source.file_format.spark_name).options(**given)
+        if fields is not None:
+            own = [nullable_field(field, field.name) for field in fields]
+            if numbers is not None:
+                own.insert(0, StructField(numbers, IntegerType()))
+            reader = reader.schema(StructType(own)).option("enforceSchema", "false")
+        if folder is None:
             frame = reader.load([_escaped(place) for place in places])
         else:
-            frame = reader.load(_escaped(str(folder)))
-            _check_there(dict(zip(places, known, strict=True)), links.broken(places))
-        path = source_path(frame, known, self._paths, linked=folder is not None)
-        return frame.select(*_own(frame), path.alias(SOURCE_FILE))
+            frame = reader.load(_escaped(str(folder.path)))
+            _check_there(dict(zip(places, known, strict=True)), folder.broken())
+        path = source_path(frame, known, self._paths, folder)
+        return frame.select(*_own(frame, numbers), path.alias(SOURCE_FILE))
+
+    def _folder(
+        self, batch: Batch, places: Sequence[str], options: Mapping[str, str]
+    ) -> LinkFolder | None:
+        """What is read in place of the files; None where they are read by their own names."""
+        if self._links is None or self._by_name(batch):
+            return None
+        kept = reader_options(batch)["mode"].upper() != _STRICT["mode"]  # broken records, as text
+        names = [name.lower() for name in options]
+        return self._links.folder(
+            places, None if kept else numbering(batch.source.file_format, names)
+        )
 
     def _by_name(self, batch: Batch) -> bool:
         """Whether files are read by their own names: a transform may ask for them
@@ -113,10 +127,10 @@ def _escaped(path: str) -> str:
     return _GLOB.sub(r"\\\1", path)
 
 
-def _own(frame: DataFrame) -> list[Column | str]:
-    """The columns of the files, without those that are named like ours."""
+def _own(frame: DataFrame, numbers: str | None = None) -> list[Column | str]:
+    """The columns of the files, without those that are named like ours, and ``numbers``."""
     names = frame.columns
-    kept = [name for name in names if name.lower() not in METADATA_COLUMNS]
+    kept = [name for name in names if name.lower() not in METADATA_COLUMNS and name != numbers]
     return ["*"] if len(kept) == len(names) else [frame[ident(name)] for name in kept]
 
 

@@ -10,7 +10,7 @@ import re
 from collections.abc import Collection, Iterable, Sequence
 from typing import TYPE_CHECKING
 
-from lakeflow_meta.backends.spark_ingest.links import DIGITS, LinkFolders
+from lakeflow_meta.backends.spark_ingest.links import DIGITS, LinkFolder, LinkFolders
 from lakeflow_meta.paths import VOLUMES, PathMap, is_in_volumes, is_uri
 
 if TYPE_CHECKING:
@@ -21,24 +21,35 @@ _NUL = "\0"  # no path has it
 
 
 def source_path(
-    frame: DataFrame, known: Sequence[str], paths: PathMap, *, linked: bool = False
+    frame: DataFrame, known: Sequence[str], paths: PathMap, folder: LinkFolder | None = None
 ) -> Column:
     """The path of each row's file, of a frame that reads the files ``known``.
 
-    ``linked``: it reads links to them, which are named by their position.
+    ``folder``: what it reads in place of them.
     """
     from pyspark.sql import functions as F  # noqa: N812 - Spark's own usage
 
     if len(known) == 1:  # what Spark tells of a row's file costs as much as to read a column
         return F.lit(known[0])
-    metadata = frame.metadataColumn("_metadata")
-    if not linked:
-        return _known_path(metadata.getField("file_path"), known, paths)
-    number = F.substring(metadata.getField("file_name"), 1, DIGITS).cast("int")
+    if folder is None:
+        return _known_path(frame.metadataColumn("_metadata").getField("file_path"), known, paths)
     # Plans have the paths as text, and Spark keeps plans: so only what tells them apart.
     begin = os.path.commonprefix(known)  # noqa: RUF071 - of texts, whatever they are
     rest = F.lit(_NUL.join(path[len(begin) :] for path in known))
-    return F.concat(F.lit(begin), F.get(F.split(rest, _NUL), number))
+    return F.concat(F.lit(begin), F.get(F.split(rest, _NUL), _number(frame, folder)))
+
+
+def _number(frame: DataFrame, folder: LinkFolder) -> Column:
+    """The position of each row's file: its row says it in a bundle, else the name of the link."""
+    from pyspark.sql import functions as F  # noqa: N812 - Spark's own usage
+
+    told = [F.lit(None).cast("int")]
+    if folder.numbers in frame.columns:  # inference finds none where all lines are broken
+        told.append(frame[folder.numbers].cast("int"))
+    if folder.links:
+        name = frame.metadataColumn("_metadata").getField("file_name")
+        told.append(F.substring(name, 1, DIGITS).try_cast("int"))
+    return F.coalesce(*told)
 
 
 def _known_path(uri: Column, known: Sequence[str], paths: PathMap) -> Column:

@@ -39,7 +39,9 @@ def test_a_file_is_found_by_its_known_path_its_place_or_a_link(tmp_path: Path) -
     file.parent.mkdir(parents=True)
     file.touch()
     links = LinkFolders(tmp_path / "links")
-    link = f"{links.folder([paths.physical(known[0]), str(file)])}/0000001.csv"
+    folder = links.folder([paths.physical(known[0]), str(file)])
+    assert folder is not None
+    link = f"{folder.path}/0000001.csv"
     assert named_files([known[0]], known, paths) == [known[0]]
     assert named_files([f"{tmp_path}/volumes/c/s/v/a b.csv"], known, paths) == [known[1]]
     assert named_files([link], known, paths, links) == [known[1]]

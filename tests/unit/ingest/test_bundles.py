@@ -1,0 +1,67 @@
+"""Lines of many files in one: each with the number of its file, or not at all."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lakeflow_meta.backends.spark_ingest.bundles import numbering
+from lakeflow_meta.ingest.formats import FileFormat
+
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+)
+OBJECTS = st.lists(st.dictionaries(st.text(), VALUES, min_size=1), min_size=1)
+
+
+@given(OBJECTS, st.integers(0, 10**7), st.sampled_from(["\n", "\r\n"]), st.booleans())
+def test_every_object_gets_the_number_and_keeps_the_rest(
+    objects: list[dict[str, object]], number: int, end: str, ended: bool
+) -> None:
+    lines = numbering(FileFormat.JSON, ())
+    assert lines is not None
+    text = end.join(json.dumps(each, ensure_ascii=False) for each in objects)
+    made = lines.numbered((text + end * ended).encode(), number)
+    assert made is not None
+    assert made.endswith(b"\n")
+    read = [json.loads(line) for line in made.decode().split("\n")[:-1]]
+    assert read == [{lines.field: number, **each} for each in objects]
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        b"\n",
+        b'[{"id": 1}]',
+        b' {"id": 1}',
+        b'\xef\xbb\xbf{"id": 1}',
+        b'{\n"id": 1}',
+        b'{"id": 1,\n"name": 2}',
+        b'{"id": 1}\n\n{"id": 2}',
+        b'{"id": 1}\n {"id": 2}',
+        b'{"id": 1}\n[{"id": 2}]',
+        b'{"id": 1}\r{"id": 2}\n',
+        b'{"id": 1}\n{}',
+        b"{}",
+        b'{/* 1 */"id": 1}',
+        '{"id": 1}'.encode("utf-16-le"),
+        b"\x1f\x8b\x08",
+    ],
+)
+def test_what_is_not_plainly_objects_line_by_line_is_left_to_spark(data: bytes) -> None:
+    lines = numbering(FileFormat.JSONL, ())
+    assert lines is not None
+    assert lines.numbered(data, 1) is None
+
+
+def test_options_that_change_what_a_line_is_leave_all_to_spark() -> None:
+    assert numbering(FileFormat.JSON, ["mode", "timestampformat"]) is not None
+    for option in ("multiline", "encoding", "linesep", "singlevariantcolumn", "allowcomments"):
+        assert numbering(FileFormat.JSON, [option]) is None
+    for other in set(FileFormat) - {FileFormat.JSON, FileFormat.JSONL}:
+        assert numbering(other, ()) is None
