@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from datetime import date
 from pathlib import Path
 
 import pytest
@@ -9,8 +11,11 @@ from deltalake import DeltaTable
 from ingest_site import Site, site_of
 from pyspark.sql import DataFrame, Row, SparkSession
 from pyspark.sql import functions as F  # noqa: N812 - Spark's own usage
+from pyspark.sql.types import IntegerType, StructField
 
 from lakeflow_meta.backends.spark_ingest import counting
+from lakeflow_meta.backends.spark_ingest.links import LinkFolders
+from lakeflow_meta.backends.spark_ingest.reading import FileReader
 from lakeflow_meta.ingest.batch import BadFilesError
 from lakeflow_meta.ingest.source import FileSource
 from lakeflow_meta.names import TableName
@@ -91,6 +96,33 @@ def test_one_file_is_counted_where_commits_tell_no_rows(site: Site) -> None:
     assert site.ledger("record_count") == {"a.json": (2,)}
 
 
+@pytest.mark.parametrize(
+    ("kind", "text"), [("json", '{{"id": {}}}\n'), ("jsonl", '{{"id": {}}}'), ("csv", "id\n{}\n")]
+)
+def test_spark_opens_one_file_for_many_small_ones(site: Site, kind: str, text: str) -> None:
+    names = [f"{number}.{kind}" for number in range(20)]
+    for number, name in enumerate(names):
+        site.put(name, text.format(number))
+    batch = site.batch(1, *names, source=site.source(format=kind, schema=SCHEMA))
+    reader = FileReader(lambda: site.spark, site.paths, LinkFolders(site.root / "links"))
+    frame = reader.load(batch, batch.files, [StructField("id", IntegerType())])
+    assert len(frame.inputFiles()) == 1
+    assert frame.columns == ["id", "_source_file"]
+    assert {row["id"]: row["_source_file"] for row in frame.collect()} == {
+        number: f"/Volumes/c/s/v/in/{name}" for number, name in enumerate(names)
+    }
+
+
+def test_a_record_of_another_length_is_found_whoever_asks_for_its_file(site: Site) -> None:
+    site.put("a.csv", "id\n1\n")
+    site.put("b.csv", "id\n2,3\n")
+    batch = site.batch(1, "a.csv", "b.csv")
+    reader = FileReader(lambda: site.spark, site.paths, LinkFolders(site.root / "links"))
+    frame = reader.load(batch, batch.files, [StructField("id", IntegerType())])
+    with pytest.raises(Exception, match="MALFORMED_RECORD"):
+        frame.select("id").collect()
+
+
 ODD = {
     "plain.json": '{"id": 1, "name": "a"}\n{"id": 2, "name": "b"}\n',
     "windows.json": '{"id": 3, "name": "c"}\r\n{"id": 4}\r\n',
@@ -104,23 +136,61 @@ ODD = {
 }
 
 
+ODD_CSV = {
+    "plain.csv": 'id,name\n1,a\n2,"b, c"\n',
+    "windows.csv": "id,name\r\n3,c\r\n4,\r\n",
+    "no_end.csv": 'id,name\n5,"say \\"hi\\""',
+    "quoted.csv": 'id,name\n6,"x""y"\n7,""\n8," z "\n',
+    "header.csv": "id,name\n",
+    "unicode é, #1.csv": "id,name\n9,ü\u2028ü\n",
+    "swapped.csv": "name,id\nten,10\n11,11\n",
+    "swapped too.csv": "name,id\ntwelve,12\n",
+    "spelled.csv": '"id",name\n13,13\n',
+    "blank.csv": "id,name\n14,n\n\n  \n15,o\n",
+}
+
+
+@pytest.mark.parametrize(
+    ("odd", "rows"), [(ODD, 2016), (ODD_CSV, 15), ({**ODD_CSV, "blank.csv": "id,name\n"}, 13)]
+)
 def test_files_read_together_give_what_each_gives_alone(
-    tmp_path: Path, spark: SparkSession, schema: str
+    tmp_path: Path, spark: SparkSession, schema: str, odd: Mapping[str, str], rows: int
 ) -> None:
     def ingested(**config: object) -> tuple[int, list[Row], object]:
         site = site_of(tmp_path / str(len(config)), spark, schema)
-        for name, text in ODD.items():
+        for name, text in odd.items():
             (site.landing / name).write_bytes(text.encode())
         spark.sql(f"DROP TABLE IF EXISTS {site.table}")
-        schema_ = "id INT, name STRING"
-        result = site.ingest(site.source(format="json", schema=schema_, **config))
+        source = {"format": min(odd).rpartition(".")[2], "schema": "id INT, name STRING", **config}
+        result = site.ingest(site.source(**source))
         assert result.failures == ()
-        rows = spark.table(site.table).select("id", "name", "_source_file").orderBy("id")
-        return result.rows, rows.collect(), site.ledger("status", "record_count")
+        found = spark.table(site.table).select("id", "name", "_source_file").orderBy("id")
+        return result.rows, found.collect(), site.ledger("status", "record_count")
 
     together = ingested()
     assert together == ingested(max_files=1)
-    assert together[0] == 2016
+    assert together[0] == rows
+
+
+@pytest.mark.parametrize("bad", ["1", "1,2,3", "x,a"])
+@pytest.mark.parametrize("told", [True, False])
+def test_of_records_that_are_read_as_one_the_file_of_a_bad_one_is_named(
+    site: Site, bad: str, told: bool
+) -> None:
+    for number in range(20):
+        site.put(f"{number}.csv", f"id,name\n{number},a\n")
+    site.put("bad.csv", f"id,name\n7,b\n{bad}\n")
+    result = site.ingest(site.source({"metadata_columns": told}, schema="id INT, name STRING"))
+    assert [*site.reasons(result)] == ["bad.csv"]
+    assert "lakeflow" not in site.reasons(result)["bad.csv"]
+    assert site.rows("id", "name") == [(number, "a") for number in range(20)]
+
+
+def test_types_are_found_in_records_that_are_read_as_one(site: Site) -> None:
+    for number in range(3):
+        site.put(f"{number}.csv", f"day,size\n2026-01-0{number + 1},{number / 2}\n")
+    site.ingest()
+    assert site.rows("day", "size") == [(date(2026, 1, n + 1), n / 2) for n in range(3)]
 
 
 @pytest.mark.parametrize("bad", ['{"id": 1}\n{"id": 2', '{"id": "x"}\n', '{"id": 1\n"name": 2}\n'])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import Callable
 from typing import TYPE_CHECKING
@@ -59,7 +60,8 @@ class Counting:
         files = len(self._batch.files)
         if files > 1:
             kept = F.lit(min(_MOST_COUNTED, max(1000, 2 * files)))
-            metrics.append(F.call_function(_BY_VALUE, SOURCE_FILE, kept, kept).alias("files"))
+            counted = F.call_function(_BY_VALUE, SOURCE_FILE, kept, kept)
+            metrics.append(F.to_json(counted).alias("files"))  # rows come one by one, and slowly
         self._observation = Observation(uuid4().hex)
         return frame.observe(self._observation, *metrics)
 
@@ -75,7 +77,7 @@ class Counting:
             return None
         if len(paths) == 1:
             return BatchCounts({paths[0]: metrics["rows"]})
-        counted = {item["item"]: item["count"] for item in metrics["files"] or ()}
+        counted = {item["item"]: item["count"] for item in json.loads(metrics["files"] or "[]")}
         rows = {path: counted.get(path, 0) for path in paths}
         if sum(rows.values()) != metrics["rows"] or commit.rows not in (None, metrics["rows"]):
             logger.warning("rows of batch %s were not counted by file", commit.batch_id)

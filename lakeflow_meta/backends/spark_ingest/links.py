@@ -143,6 +143,9 @@ def _bundle(files: Sequence[str], numbering: Numbering, place: Path) -> set[int]
             if lines is not None:
                 bundle.write(lines)
                 bundled.add(number)
+            elif numbering.alone:
+                bundled.clear()
+                break
     if not bundled:
         place.unlink()
     return bundled

@@ -59,7 +59,7 @@ class FileReader:
         if batch.source.file_format is FileFormat.DELTA:
             (version,) = files  # of one table, the newest one
             return self._table_version(version)
-        given = reader_options(batch) | {**(options or {})}
+        given = {**reader_options(batch), **(options or {})}
         known = [file.path for file in files]
         places = [self._paths.physical(path) for path in known]
         folder = self._folder(batch, places, given)
@@ -69,6 +69,7 @@ class FileReader:
             own = [nullable_field(field, field.name) for field in fields]
             if numbers is not None:
                 own.insert(0, StructField(numbers, IntegerType()))
+                reader = reader.option("columnPruning", "false")  # else CSV lines of any length fit
             reader = reader.schema(StructType(own)).option("enforceSchema", "false")
         if folder is None:
             frame = reader.load([_escaped(place) for place in places])
@@ -85,10 +86,9 @@ class FileReader:
         if self._links is None or self._by_name(batch):
             return None
         kept = reader_options(batch)["mode"].upper() != _STRICT["mode"]  # broken records, as text
-        names = [name.lower() for name in options]
-        return self._links.folder(
-            places, None if kept else numbering(batch.source.file_format, names)
-        )
+        named = {name.lower(): value for name, value in options.items()}
+        bundled = None if kept else numbering(batch.source.file_format, named)
+        return self._links.folder(places, bundled)
 
     def _by_name(self, batch: Batch) -> bool:
         """Whether files are read by their own names: a transform may ask for them

@@ -45,7 +45,7 @@ def _number(frame: DataFrame, folder: LinkFolder) -> Column:
 
     told = [F.lit(None).cast("int")]
     if folder.numbers in frame.columns:  # inference finds none where all lines are broken
-        told.append(frame[folder.numbers].cast("int"))
+        told.append(frame[folder.numbers].cast("string").try_cast("int"))
     if folder.links:
         name = frame.metadataColumn("_metadata").getField("file_name")
         told.append(F.substring(name, 1, DIGITS).try_cast("int"))

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lakeflow_meta.backends.spark_ingest.bundles import numbering
+from lakeflow_meta.backends.spark_ingest.bundles import Numbering, numbering
 from lakeflow_meta.ingest.formats import FileFormat
 
 VALUES = st.recursive(
@@ -22,7 +22,7 @@ OBJECTS = st.lists(st.dictionaries(st.text(), VALUES, min_size=1), min_size=1)
 def test_every_object_gets_the_number_and_keeps_the_rest(
     objects: list[dict[str, object]], number: int, end: str, ended: bool
 ) -> None:
-    lines = numbering(FileFormat.JSON, ())
+    lines = numbering(FileFormat.JSON, {})
     assert lines is not None
     text = end.join(json.dumps(each, ensure_ascii=False) for each in objects)
     made = lines.numbered((text + end * ended).encode(), number)
@@ -54,14 +54,74 @@ def test_every_object_gets_the_number_and_keeps_the_rest(
     ],
 )
 def test_what_is_not_plainly_objects_line_by_line_is_left_to_spark(data: bytes) -> None:
-    lines = numbering(FileFormat.JSONL, ())
+    lines = numbering(FileFormat.JSONL, {})
     assert lines is not None
     assert lines.numbered(data, 1) is None
 
 
+def csv_lines(**options: str) -> Numbering:
+    made = numbering(FileFormat.CSV, {"header": "true", **options})
+    assert made is not None
+    return made
+
+
+def test_records_get_the_number_in_front_and_the_header_comes_once() -> None:
+    lines = csv_lines(sep=";")
+    field = lines.field.encode()
+    assert lines.numbered(b"a;b\n1;2\n3;4", 7) == field + b";a;b\n7;1;2\n7;3;4\n"
+    assert lines.numbered(b"a;b\n5;6\n", 8) == b"8;5;6\n"
+    assert lines.numbered(b"a;b\n", 9) == b""
+    assert lines.numbered(b"a;c\n5;6\n", 10) is None
+    windows = csv_lines(sep="\\t")
+    assert windows.numbered(b"a\tb\r\n1\t2\r\n", 1) == (
+        windows.field.encode() + b"\ta\tb\r\n1\t1\t2\r\n"
+    )
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        b"\n",
+        b"\na\n1\n",
+        b"a\n\n1\n",
+        b"a\n1\n\n",
+        b"a\n \n1\n",
+        b"a\r\n1\r\n\r\n",
+        b"a\n\t\n1",
+        b"a\r1\r",
+        b"\xef\xbb\xbfa\n1\n",
+        "a\n1\n".encode("utf-16"),
+        b"\x1f\x8b\x08",
+    ],
+)
+def test_records_that_may_be_something_else_are_left_to_spark(data: bytes) -> None:
+    assert csv_lines().numbered(data, 1) is None
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"header": "false"},
+        {"comment": "#"},
+        {"multiline": "true"},
+        {"encoding": "latin1"},
+        {"nullvalue": "0"},
+        {"sep": "1"},
+        {"quote": "7"},
+        {"maxcolumns": "2"},
+    ],
+)
+def test_options_that_make_something_else_of_a_number_leave_all_to_spark(
+    options: dict[str, str],
+) -> None:
+    assert numbering(FileFormat.CSV, {"header": "true", **options}) is None
+    assert numbering(FileFormat.CSV, {}) is None
+
+
 def test_options_that_change_what_a_line_is_leave_all_to_spark() -> None:
-    assert numbering(FileFormat.JSON, ["mode", "timestampformat"]) is not None
+    assert numbering(FileFormat.JSON, {"mode": "FAILFAST", "timestampformat": "y"}) is not None
     for option in ("multiline", "encoding", "linesep", "singlevariantcolumn", "allowcomments"):
-        assert numbering(FileFormat.JSON, [option]) is None
-    for other in set(FileFormat) - {FileFormat.JSON, FileFormat.JSONL}:
-        assert numbering(other, ()) is None
+        assert numbering(FileFormat.JSON, {option: "true"}) is None
+    for other in set(FileFormat) - {FileFormat.CSV, FileFormat.JSON, FileFormat.JSONL}:
+        assert numbering(other, {}) is None

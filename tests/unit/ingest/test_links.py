@@ -159,7 +159,7 @@ def test_what_a_dead_process_left_is_removed_by_the_next_one(tmp_path: Path) -> 
 
 
 def bundling(links: LinkFolders, some: list[str]) -> LinkFolder:
-    numbering_ = numbering(FileFormat.JSON, ())
+    numbering_ = numbering(FileFormat.JSON, {})
     assert numbering_ is not None
     folder = links.folder(some, numbering_)
     assert folder is not None
@@ -201,6 +201,23 @@ def test_one_file_alone_is_no_bundle_nor_are_files_whose_errors_are_to_be_told(
     assert (alone.numbers, [*alone.links.values()]) == (None, some)
     links.clear()
     assert bundling(links, some).numbers is not None
+
+
+def test_records_that_cannot_be_beside_others_are_all_in_the_bundle_or_none(
+    tmp_path: Path,
+) -> None:
+    some = [str(tmp_path / name) for name in ("a.csv", "b.csv", "odd.csv")]
+    for name in some:
+        Path(name).write_text("id\n1\n" + "\n" * ("odd" in name))
+    links = LinkFolders(tmp_path / "links")
+    together, apart = (
+        links.folder(files, numbering(FileFormat.CSV, {"header": "true"}))
+        for files in (some[:2], some)
+    )
+    assert together is not None
+    assert apart is not None
+    assert [file.name for file in together.path.iterdir()] == ["bundle"]
+    assert (apart.numbers, [*apart.links.values()]) == (None, some)
 
 
 def test_what_cannot_be_bundled_at_all_is_linked(tmp_path: Path) -> None:
