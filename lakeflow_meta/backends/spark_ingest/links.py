@@ -133,21 +133,25 @@ def _name(number: int, file: str) -> str:
 
 
 def _bundle(files: Sequence[str], numbering: Numbering, place: Path) -> set[int]:
-    """Copy what can be bundled; the numbers of those files. Raises OSError: of the bundle."""
+    """Copy what can be bundled; the numbers of those files: none where the disk is full."""
     bundled = set()
-    place.touch(0o600)  # not for everybody, whoever may read the files
-    with place.open("wb") as bundle:
-        for number, file in enumerate(files):
-            data = _small(file)
-            lines = None if data is None else numbering.numbered(data, number)
-            if lines is not None:
-                bundle.write(lines)
-                bundled.add(number)
-            elif numbering.alone:
-                bundled.clear()
-                break
+    try:
+        place.touch(0o600)  # not for everybody, whoever may read the files
+        with place.open("wb") as bundle:
+            for number, file in enumerate(files):
+                data = _small(file)
+                lines = None if data is None else numbering.numbered(data, number)
+                if lines is not None:
+                    bundle.write(lines)
+                    bundled.add(number)
+                elif numbering.alone:
+                    bundled.clear()
+                    break
+    except OSError as error:
+        logger.info("files are read one by one: %s", error)
+        bundled.clear()
     if not bundled:
-        place.unlink()
+        place.unlink(missing_ok=True)
     return bundled
 
 

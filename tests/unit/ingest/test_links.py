@@ -220,6 +220,27 @@ def test_records_that_cannot_be_beside_others_are_all_in_the_bundle_or_none(
     assert (apart.numbers, [*apart.links.values()]) == (None, some)
 
 
+def test_where_the_disk_has_no_room_for_a_bundle_all_are_linked(tmp_path: Path) -> None:
+    some = files(tmp_path, "a", "b")
+    code = """
+import resource, sys
+from pathlib import Path
+from lakeflow_meta.backends.spark_ingest.bundles import JsonLines
+from lakeflow_meta.backends.spark_ingest.links import LinkFolders
+resource.setrlimit(resource.RLIMIT_FSIZE, (10, 10))  # bytes
+folder = LinkFolders(Path(sys.argv[1])).folder(sys.argv[2:], JsonLines())
+print(folder.numbers, *folder.links.values())
+"""
+    for name in some:
+        Path(name).write_text('{"id": 1}\n')
+    path = {"PYTHONPATH": os.pathsep.join(sys.path)}
+    command = [sys.executable, "-c", code, str(tmp_path / "links"), *some]
+    ended = subprocess.run(
+        command, env={**os.environ, **path}, check=False, capture_output=True, text=True
+    )
+    assert ended.stdout.split() == ["None", *some], ended.stderr
+
+
 def test_what_cannot_be_bundled_at_all_is_linked(tmp_path: Path) -> None:
     folder = bundling(LinkFolders(tmp_path / "links"), files(tmp_path, "a", "b"))
     assert folder.numbers is None
