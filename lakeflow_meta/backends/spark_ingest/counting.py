@@ -77,7 +77,8 @@ class Counting:
             return None
         if len(paths) == 1:
             return BatchCounts({paths[0]: metrics["rows"]})
-        counted = {item["item"]: item["count"] for item in json.loads(metrics["files"] or "[]")}
+        items = json.loads(metrics["files"] or "[]")
+        counted = {item.get("item"): item["count"] for item in items}
         rows = {path: counted.get(path, 0) for path in paths}
         if sum(rows.values()) != metrics["rows"] or commit.rows not in (None, metrics["rows"]):
             logger.warning("rows of batch %s were not counted by file", commit.batch_id)

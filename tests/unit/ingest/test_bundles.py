@@ -11,11 +11,8 @@ from hypothesis import strategies as st
 from lakeflow_meta.backends.spark_ingest.bundles import Numbering, numbering
 from lakeflow_meta.ingest.formats import FileFormat
 
-VALUES = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.text(),
-    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
-)
-OBJECTS = st.lists(st.dictionaries(st.text(), VALUES, min_size=1), min_size=1)
+VALUES = st.none() | st.integers() | st.text() | st.dictionaries(st.text(), st.text(), max_size=2)
+OBJECTS = st.lists(st.dictionaries(st.text(), VALUES, min_size=1, max_size=3), min_size=1)
 
 
 @given(OBJECTS, st.integers(0, 10**7), st.sampled_from(["\n", "\r\n"]), st.booleans())
@@ -76,6 +73,27 @@ def test_records_get_the_number_in_front_and_the_header_comes_once() -> None:
     assert windows.numbered(b"a\tb\r\n1\t2\r\n", 1) == (
         windows.field.encode() + b"\ta\tb\r\n1\t1\t2\r\n"
     )
+
+
+VALUE = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\r\n"))
+
+
+@given(st.lists(st.tuples(VALUE, VALUE)), st.integers(0, 10**7), st.sampled_from([",", ";", "||"]))
+def test_every_record_gets_the_number_and_keeps_the_rest(
+    rows: list[tuple[str, str]], number: int, mark: str
+) -> None:
+    def written(*values: object) -> str:
+        return mark.join('"{}"'.format(str(value).replace('"', '""')) for value in values)
+
+    text = "\n".join(written(*row) for row in [("a", "b"), *rows])
+    lines = csv_lines(sep=mark)
+    made = lines.numbered(text.encode(), number)
+    assert made is not None
+    assert made.decode().split("\n") == [
+        f"{lines.field}{mark}{written('a', 'b')}",
+        *(f"{number}{mark}{written(*row)}" for row in rows),
+        "",
+    ]
 
 
 @pytest.mark.parametrize(
