@@ -24,8 +24,8 @@ SCHEMA = "id INT"
 
 
 @pytest.fixture
-def site(tmp_path: Path, spark: SparkSession, schema: str) -> Site:
-    return site_of(tmp_path, spark, schema)
+def site(tmp_path: Path, interpreted: SparkSession, schema: str) -> Site:
+    return site_of(tmp_path, interpreted, schema)
 
 
 def json_source(site: Site, **config: object) -> FileSource:
@@ -154,17 +154,17 @@ ODD_CSV = {
     ("odd", "rows"), [(ODD, 2016), (ODD_CSV, 15), ({**ODD_CSV, "blank.csv": "id,name\n"}, 13)]
 )
 def test_files_read_together_give_what_each_gives_alone(
-    tmp_path: Path, spark: SparkSession, schema: str, odd: Mapping[str, str], rows: int
+    tmp_path: Path, interpreted: SparkSession, schema: str, odd: Mapping[str, str], rows: int
 ) -> None:
     def ingested(**config: object) -> tuple[int, list[Row], object]:
-        site = site_of(tmp_path / str(len(config)), spark, schema)
+        site = site_of(tmp_path / str(len(config)), interpreted, schema)
         for name, text in odd.items():
             (site.landing / name).write_bytes(text.encode())
-        spark.sql(f"DROP TABLE IF EXISTS {site.table}")
+        interpreted.sql(f"DROP TABLE IF EXISTS {site.table}")
         source = {"format": min(odd).rpartition(".")[2], "schema": "id INT, name STRING", **config}
         result = site.ingest(site.source(**source))
         assert result.failures == ()
-        found = spark.table(site.table).select("id", "name", "_source_file").orderBy("id")
+        found = interpreted.table(site.table).select("id", "name", "_source_file").orderBy("id")
         return result.rows, found.collect(), site.ledger("status", "record_count")
 
     together = ingested()
@@ -172,8 +172,7 @@ def test_files_read_together_give_what_each_gives_alone(
     assert together[0] == rows
 
 
-@pytest.mark.parametrize("bad", ["1", "1,2,3", "x,a"])
-@pytest.mark.parametrize("told", [True, False])
+@pytest.mark.parametrize(("bad", "told"), [("1", True), ("1,2,3", False), ("x,a", True)])
 def test_of_records_that_are_read_as_one_the_file_of_a_bad_one_is_named(
     site: Site, bad: str, told: bool
 ) -> None:
