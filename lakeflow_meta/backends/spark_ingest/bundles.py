@@ -114,7 +114,8 @@ class CsvLines:
         """For files with a header, where no option makes something else of a number."""
         mark = separator(options)
         marks = mark + options.get("quote", "") + options.get("escape", "")
-        odd = any(map(str.isalnum, marks)) or options.get("nullvalue", "").strip().isdigit()
+        cuts = re.search(r"\w", marks) is not None  # our column's name, or a number
+        odd = cuts or options.get("nullvalue", "").strip().isdigit()
         headed = options.get("header", "").lower() == "true"
         known = options.keys() <= _CSV_OPTIONS
         return cls(mark) if known and headed and mark and not odd else None

@@ -126,6 +126,7 @@ def test_records_that_may_be_something_else_are_left_to_spark(data: bytes) -> No
         {"encoding": "latin1"},
         {"nullvalue": "0"},
         {"sep": "1"},
+        {"sep": "_"},
         {"quote": "7"},
         {"maxcolumns": "2"},
     ],
